@@ -1,0 +1,1 @@
+"""Telling people: the pipeline of stages, and one module per channel."""
