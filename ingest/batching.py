@@ -1,0 +1,113 @@
+"""Batches: what one pass from the door to the books carries, and how deliveries are gathered into one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import polars as pl
+
+from ingest.subscriber import Delivery, Subscriber
+from nengshao.domain.readings import Reason, Source
+from nengshao.ports import DeviceStatus, InboxEntry, QuarantineEntry
+from nengshao.wire import STATUS, Decoded, Message, decode_status, parse_topic, payload_digest
+
+_BYTES_PER_READING: Final = 150  # of JSON on the wire, about: a batch is measured before it is decoded
+REJECTED_SCHEMA: Final = {
+    "message": pl.Int32,
+    "index": pl.Int32,  # null: the whole message
+    "reason": pl.String,
+    "detail": pl.String,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Messages of one source with their readings as columns."""
+
+    source: Source
+    messages: Sequence[Message]
+    decoded: Decoded
+    by_person: bool = False
+    enterprise: str = ""  # of an upload, which has no topic
+    inbox: InboxEntry | None = None
+    only_indexes: frozenset[int] = frozenset()  # a replay of some readings of a message
+    statuses: Sequence[DeviceStatus] = field(default=())
+
+
+def gather(subscriber: Subscriber, *, max_rows: int, max_age_s: float, wait_s: float) -> list[Delivery]:
+    """Deliveries up to about `max_rows` readings or `max_age_s` after the first; empty if none came.
+
+    Never waits for more when the queue is empty and the batch is old enough: a quiet plant's reading is
+    booked within `max_age_s`.
+    """
+    first = subscriber.take(wait_s)
+    if first is None:
+        return []
+    batch, size = [first], len(first.message.payload)
+    deadline = time.monotonic() + max_age_s
+    while size < max_rows * _BYTES_PER_READING:
+        delivery = subscriber.take(max(0.0, deadline - time.monotonic()))
+        if delivery is None:
+            break
+        batch.append(delivery)
+        size += len(delivery.message.payload)
+    return batch
+
+
+def split_statuses(messages: Sequence[Message], now: int) -> tuple[list[Message], list[DeviceStatus]]:
+    """Data messages, and the device statuses among the rest. A status that is none stays with the data,
+    where its topic rejects it."""
+    data, statuses = [], []
+    for message in messages:
+        topic = parse_topic(message.topic)
+        status = decode_status(message.payload) if topic is not None and topic.leaf == STATUS else None
+        if topic is not None and status is not None and status.deviceId == topic.device:
+            statuses.append(DeviceStatus(topic.enterprise, topic.device, status.state, now))
+        else:
+            data.append(message)
+    return data, statuses
+
+
+def rejected_frame(decoded: Decoded) -> pl.DataFrame:
+    """The decoder's rejections as columns."""
+    rows = [(r.message, r.index, r.reason.value, r.detail) for r in decoded.rejections]
+    return pl.DataFrame(rows, schema=REJECTED_SCHEMA, orient="row")
+
+
+def quarantine_entries(
+    batch: Batch, rejected: pl.DataFrame, *, raw_cap: int, arrived_at: int
+) -> list[QuarantineEntry]:
+    """One entry per message and reason, with the raw bytes up to the cap."""
+    groups = rejected.group_by("message", "reason", maintain_order=True).agg(
+        pl.col("index").drop_nulls(), pl.col("detail").first()
+    )
+    entries = []
+    for number, reason, indexes, detail in groups.iter_rows():
+        message = batch.messages[number]
+        enterprise, device = owner_of(batch, message)
+        payload = message.payload
+        entries.append(
+            QuarantineEntry(
+                enterprise=enterprise,
+                device=device,
+                source=batch.source,
+                topic=message.topic[:512],
+                reason=Reason(reason),
+                detail=detail or "",
+                sha256=payload_digest(payload),
+                size=len(payload),
+                raw=payload if len(payload) <= raw_cap else None,
+                indexes=tuple(indexes),
+                arrived_at=arrived_at,
+            )
+        )
+    return entries
+
+
+def owner_of(batch: Batch, message: Message) -> tuple[str, str]:
+    """(enterprise, device) that a message claims to be from; "" where it does not say."""
+    topic = parse_topic(message.topic)
+    return (topic.enterprise, topic.device) if topic is not None else (batch.enterprise, "")

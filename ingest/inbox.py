@@ -1,0 +1,68 @@
+"""Deliveries that came by file, API, replay or from an orphaned spool: as batches like any other."""
+
+from __future__ import annotations
+
+import msgspec
+import polars as pl
+
+from ingest.batching import Batch
+from ingest.tables import decode_table
+from nengshao.domain.errors import ReadingRejected
+from nengshao.domain.readings import VERSION_LEAD_S, VERSION_SPAN, Source
+from nengshao.ports import InboxEntry
+from nengshao.wire import DATA, RAW_SCHEMA, Decoded, Limits, Message, Rejection, Topic, decode
+
+_TABLES = ("csv", "xlsx")
+_MAX_TABLE_ROWS = 200_000  # a year of quarter hours of five points; a person can cut a longer table
+
+
+class _Sender(msgspec.Struct):
+    """The part of a JSON upload that says which device it speaks for."""
+
+    deviceId: str = ""  # noqa: N815  # the national field name
+
+
+def batch_of_entry(entry: InboxEntry, limits: Limits, only_indexes: frozenset[int]) -> Batch:
+    """The batch of one inbox entry; a table that cannot be read is one rejection."""
+    by_person = entry.source in (Source.FILE, Source.API) or entry.format in _TABLES
+    if entry.format in _TABLES:
+        message = Message(f"upload/{entry.format}", entry.raw)
+        decoded = _decoded_table(entry)
+    else:
+        message = Message(entry.topic or _upload_topic(entry), entry.raw)
+        decoded = decode(
+            [message], Limits(max(limits.max_message_bytes, len(entry.raw)), limits.max_readings)
+        )
+    return Batch(
+        entry.source, [message], decoded, by_person=by_person, enterprise=entry.enterprise, inbox=entry,
+        only_indexes=only_indexes,
+    )  # fmt: skip
+
+
+def with_believable_versions(raw: pl.DataFrame, arrived_at: int, future_limit_s: int) -> pl.DataFrame:
+    """For a replay: a version that could not be believed becomes the arrival time kept with the raw bytes.
+
+    So a replay never beats a newer version: it is at most as young as its arrival.
+    """
+    lead = pl.col("version") - pl.col("ts") + VERSION_LEAD_S
+    unbelievable = (lead < 0) | (lead >= VERSION_SPAN) | (pl.col("version") > arrived_at + future_limit_s)
+    version = pl.when(unbelievable).then(pl.lit(arrived_at, dtype=pl.Int64)).otherwise(pl.col("version"))
+    return raw.with_columns(version.alias("version"))
+
+
+def _decoded_table(entry: InboxEntry) -> Decoded:
+    try:
+        return decode_table(entry.raw, entry.format, entry.enterprise, entry.accepted_at, _MAX_TABLE_ROWS)
+    except ReadingRejected as exc:
+        return Decoded(
+            pl.DataFrame(schema=dict(RAW_SCHEMA)), {}, [Rejection(0, None, exc.reason, exc.detail)]
+        )
+
+
+def _upload_topic(entry: InboxEntry) -> str:
+    """The topic that a JSON upload's message would have come on."""
+    try:
+        device = msgspec.json.decode(entry.raw, type=_Sender).deviceId
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        device = ""
+    return str(Topic(entry.enterprise, device or "upload", DATA))

@@ -1,0 +1,144 @@
+"""What becomes of accepted readings: outcomes for the ledger, rows for the store, days to compute anew.
+
+Pure. Which of two values of a reading wins is decided by the data (frames.WINNER_ORDER), never by arrival;
+here it is only decided what the books call it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import polars as pl
+
+from nengshao.domain.readings import Outcome
+from nengshao.domain.time import accounting_day
+from nengshao.domain.units import PointKind
+from nengshao.frames import READINGS, WINNER_ORDER
+from nengshao.ports import CORRECTIONS_SCHEMA, DIRTY_SCHEMA
+
+_KEY: Final = ["point", "ts"]
+_ROW: Final = [*_KEY, *WINNER_ORDER]
+_BOOKED: Final = [f"booked_{column}" for column in WINNER_ORDER]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """`rows`: what was accepted + `outcome`. `to_write`: READINGS the store must take. `corrections`:
+    CORRECTIONS_SCHEMA. `dirty`: DIRTY_SCHEMA."""
+
+    rows: pl.DataFrame
+    to_write: pl.DataFrame
+    corrections: pl.DataFrame
+    dirty: pl.DataFrame
+
+
+def outcomes_of(accepted: pl.DataFrame, booked: pl.DataFrame, watermarks: pl.DataFrame) -> Outcomes:
+    """The outcome of every accepted reading, against what the books already hold.
+
+    `accepted`: READINGS + enterprise, kind (and whatever travels along). `booked`: READINGS, every booked
+    version of the looked-up keys. `watermarks`: WATERMARK_SCHEMA.
+    """
+    rows = accepted.with_row_index("row")
+    judged = _judged_unbooked(rows) if booked.is_empty() else _judged(rows, booked)
+    new = judged.filter(pl.col("outcome") != Outcome.DUPLICATE.value)
+    to_write, corrections = _conflicts_settled(new, booked)
+    dirty = _dirty_days(_changed(new), watermarks)
+    return Outcomes(judged.sort("row").drop("row"), to_write, corrections, dirty)
+
+
+def _judged_unbooked(rows: pl.DataFrame) -> pl.DataFrame:
+    """Outcomes where the books hold none of the readings: the lowest version of each is stored."""
+    if not rows.select(_KEY).is_duplicated().any():
+        nothing = [pl.lit(None, dtype=READINGS.schema[c]).alias(f"booked_{c}") for c in WINNER_ORDER]
+        return rows.with_columns(pl.lit(Outcome.STORED.value).alias("outcome"), *nothing)
+    return _judged(rows, READINGS.empty())
+
+
+def _judged(rows: pl.DataFrame, booked: pl.DataFrame) -> pl.DataFrame:
+    """Outcomes against the booked winner, and against the batch's own other rows in ascending order."""
+    winners = _winners(booked).rename(dict(zip(WINNER_ORDER, _BOOKED, strict=True)))
+    known = booked.select(_ROW).unique().with_columns(pl.lit(value=True).alias("known"))
+    joined = rows.join(winners, on=_KEY, how="left").join(known, on=_ROW, how="left")
+    joined = joined.sort(*_ROW, "row").with_columns(
+        (pl.col("known").fill_null(value=False) | (pl.int_range(pl.len()).over(_ROW) > 0)).alias("again")
+    )
+    nth = pl.col("again").not_().cum_sum().over(_KEY)  # 1 for the first new row of a reading
+    return joined.with_columns(
+        pl.when("again")
+        .then(pl.lit(Outcome.DUPLICATE.value))
+        .when(pl.col("booked_version").is_null() & (nth == 1))
+        .then(pl.lit(Outcome.STORED.value))
+        .when(_beats_booked())
+        .then(pl.lit(Outcome.CORRECTED.value))
+        .otherwise(pl.lit(Outcome.SUPERSEDED.value))
+        .alias("outcome")
+    ).drop("known", "again")
+
+
+def _winners(readings: pl.DataFrame) -> pl.DataFrame:
+    return readings.select(_ROW).sort(_ROW).unique(_KEY, keep="last")
+
+
+def _beats_booked() -> pl.Expr:
+    """Whether a row is greater than the booked winner in WINNER_ORDER (or none is booked)."""
+    beats = pl.lit(value=False)
+    for column, booked in reversed(list(zip(WINNER_ORDER, _BOOKED, strict=True))):
+        ours, theirs = pl.col(column), pl.col(booked)
+        beats = (ours > theirs) | ((ours == theirs) & beats)
+    return pl.col("booked_version").is_null() | beats
+
+
+def _conflicts_settled(new: pl.DataFrame, booked: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Of several values of one version the greater stands: rows to write, and the lesser ones kept aside."""
+    version = [*_KEY, "version"]
+    incoming = new.select(list(READINGS.schema)).with_columns(pl.lit(value=True).alias("incoming"))
+    stored = booked.join(incoming, on=version, how="semi").with_columns(pl.lit(value=False).alias("incoming"))
+    stored = stored.select(incoming.columns)
+    if stored.is_empty() and not incoming.select(version).is_duplicated().any():
+        return incoming.drop("incoming"), pl.DataFrame(schema=dict(CORRECTIONS_SCHEMA))
+    every = pl.concat([stored, incoming]).sort([*_ROW, "incoming"], descending=False)
+    greatest = every.unique(version, keep="last")
+    lesser = every.join(greatest.select(*version, pl.col("value").alias("kept")), on=version).filter(
+        pl.col("value") != pl.col("kept")
+    )
+    corrections = lesser.select(*version, "kept", pl.col("value").alias("lost")).unique().sort(pl.all())
+    return greatest.filter("incoming").drop("incoming").sort(_KEY), corrections
+
+
+def _changed(new: pl.DataFrame) -> pl.DataFrame:
+    """The readings whose winning value is another than before: their intervals must be computed anew."""
+    latest = new.filter(pl.col("outcome") != Outcome.SUPERSEDED.value).sort(_ROW).unique(_KEY, keep="last")
+    first = pl.col("booked_version").is_null() & pl.col("valid")
+    other = (pl.col("value") != pl.col("booked_value")) & (pl.col("valid") | pl.col("booked_valid"))
+    flipped = pl.col("valid") != pl.col("booked_valid")
+    return latest.filter(first | (other | flipped).fill_null(value=False))
+
+
+def _dirty_days(changed: pl.DataFrame, watermarks: pl.DataFrame) -> pl.DataFrame:
+    """The accounting days that a changed reading touches.
+
+    An amount or power: the day its period starts in (the cycle widens it to the period). A register ahead
+    of its watermark: every day since the last read. At or behind it: its day, marked late, so that the
+    cycle widens it to the stored neighbours.
+    """
+    if changed.is_empty():
+        return pl.DataFrame(schema=dict(DIRTY_SCHEMA))
+    rows = changed.join(watermarks, on="point", how="left").sort("point", "ts")
+    register = pl.col("kind") == PointKind.REGISTER
+    late = (register & (pl.col("ts") <= pl.col("watermark"))).fill_null(value=False)
+    before = pl.max_horizontal("watermark", pl.col("ts").shift().over("point"))
+    since = pl.when(register & ~late).then(before).otherwise(None).fill_null(pl.col("ts"))
+    days = pl.int_ranges(accounting_day(since), accounting_day(pl.col("ts")) + 1, dtype=pl.Int32)
+    return (
+        rows.select("enterprise", days.alias("day"), late.alias("late"))
+        .explode("day", empty_as_null=False)
+        .group_by("enterprise", "day")
+        .agg(pl.col("late").any())
+        .sort("enterprise", "day")
+    )
+
+
+def advanced_watermarks(rows: pl.DataFrame) -> pl.DataFrame:
+    """The latest instant per point of these readings, as WATERMARK_SCHEMA."""
+    return rows.group_by("point").agg(pl.col("ts").max().alias("watermark")).sort("point")

@@ -1,0 +1,169 @@
+"""The disk spool: raw messages that arrived while a store was away, in order, with their arrival times.
+
+A record is length, CRC-32, arrival time, topic, payload. `append` returns after fsync, so what it took may
+be acknowledged to the broker (never receipted: the receipt waits for the books). Reading begins at the
+oldest record not yet settled; a torn or damaged tail ends a segment and is counted, never guessed at.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from nengshao.wire import Message
+
+_HEAD: Final = struct.Struct(">II")  # length of the body, its CRC-32
+_BODY: Final = struct.Struct(">qH")  # arrival time, length of the topic
+_SEGMENT_BYTES: Final = 16 * 1024 * 1024
+
+
+class SpoolFull(Exception):
+    """No room: the caller stops acknowledging and tries again later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spooled:
+    """A message from the spool, and where the next one begins."""
+
+    message: Message
+    arrived_at: int
+    segment: int
+    end: int
+
+
+class Spool:
+    """Segments in a folder that one process owns. Not thread-safe: the ingest worker's own."""
+
+    def __init__(self, folder: Path, max_bytes: int) -> None:
+        self._folder, self._max_bytes = folder, max_bytes
+        folder.mkdir(parents=True, exist_ok=True)
+        self._position_file = folder / "position"
+        self._segment, self._offset = self._read_position()
+        self.torn = 0  # segments that ended in a torn or damaged record
+        for path in self._segments():
+            if path != self._path(self._segment) and _number(path) < self._segment:
+                path.unlink()
+        self._writing = max([_number(p) for p in self._segments()], default=self._segment - 1) + 1
+
+    @property
+    def size(self) -> int:
+        """Bytes that wait, over all segments."""
+        total = sum(path.stat().st_size for path in self._segments())
+        return max(0, total - self._offset) if self._path(self._segment).exists() else total
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing waits."""
+        return next(self._records(), None) is None
+
+    def append(self, messages: Sequence[tuple[Message, int]]) -> None:
+        """Keep messages with their arrival times; on return they are on disk.
+
+        Raises: SpoolFull before anything is written.
+        """
+        data = b"".join(_record(message, arrived_at) for message, arrived_at in messages)
+        if self.size + len(data) > self._max_bytes:
+            raise SpoolFull
+        path = self._path(self._writing)
+        is_new = not path.exists()
+        with path.open("ab") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+            if file.tell() >= _SEGMENT_BYTES:
+                self._writing += 1
+        if is_new:
+            _sync_folder(self._folder)
+
+    def head(self, max_bytes: int) -> list[Spooled]:
+        """The oldest messages, up to about `max_bytes` of payload, at least one if there is one."""
+        batch, total = [], 0
+        for record in self._records():
+            batch.append(record)
+            total += len(record.message.payload)
+            if total >= max_bytes:
+                break
+        return batch
+
+    def settle(self, last: Spooled) -> None:
+        """Forget everything up to and including `last`."""
+        for path in self._segments():
+            if _number(path) < last.segment:
+                path.unlink()
+        self._segment, self._offset = last.segment, last.end
+        text = f"{self._segment} {self._offset}"
+        fresh = self._position_file.with_suffix(".new")
+        fresh.write_text(text, encoding="ascii")
+        fresh.replace(self._position_file)
+        if self._writing == last.segment:
+            self._writing += 1  # so that a settled segment is not written to again and can go
+        self._drop_if_read()
+
+    def _drop_if_read(self) -> None:
+        path = self._path(self._segment)
+        if path.exists() and self._offset >= path.stat().st_size:
+            path.unlink()
+            self._segment, self._offset = self._segment + 1, 0
+
+    def _records(self) -> Iterator[Spooled]:
+        for path in self._segments():
+            number = _number(path)
+            if number < self._segment:
+                continue
+            yield from self._segment_records(path, self._offset if number == self._segment else 0)
+
+    def _segment_records(self, path: Path, offset: int) -> Iterator[Spooled]:
+        with path.open("rb") as file:
+            file.seek(offset)
+            while head := file.read(_HEAD.size):
+                body = b""
+                if len(head) == _HEAD.size:
+                    length, crc = _HEAD.unpack(head)
+                    body = file.read(length)
+                    if len(body) == length and zlib.crc32(body) == crc:
+                        yield _parsed(body, _number(path), file.tell())
+                        continue
+                self.torn += 1
+                return
+
+    def _segments(self) -> list[Path]:
+        return sorted(self._folder.glob("*.spool"))
+
+    def _path(self, number: int) -> Path:
+        return self._folder / f"{number:012d}.spool"
+
+    def _read_position(self) -> tuple[int, int]:
+        if not self._position_file.exists():
+            return 0, 0
+        segment, offset = self._position_file.read_text(encoding="ascii").split()
+        return int(segment), int(offset)
+
+
+def _number(path: Path) -> int:
+    return int(path.stem)
+
+
+def _record(message: Message, arrived_at: int) -> bytes:
+    topic = message.topic.encode()[:65_535]
+    body = _BODY.pack(arrived_at, len(topic)) + topic + message.payload
+    return _HEAD.pack(len(body), zlib.crc32(body)) + body
+
+
+def _parsed(body: bytes, segment: int, end: int) -> Spooled:
+    arrived_at, length = _BODY.unpack_from(body)
+    topic = body[_BODY.size : _BODY.size + length].decode(errors="replace")
+    return Spooled(Message(topic, body[_BODY.size + length :]), arrived_at, segment, end)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a new file's name durable, not only its bytes."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
