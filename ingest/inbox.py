@@ -13,6 +13,7 @@ from nengshao.ports import InboxEntry
 from nengshao.wire import DATA, RAW_SCHEMA, Decoded, Limits, Message, Rejection, Topic, decode
 
 _TABLES = ("csv", "xlsx")
+_TABLE_TOPIC = "upload/"  # stands for the topic of a table in the quarantine
 _MAX_TABLE_ROWS = 200_000  # a year of quarter hours of five points; a person can cut a longer table
 
 
@@ -24,10 +25,11 @@ class _Sender(msgspec.Struct):
 
 def batch_of_entry(entry: InboxEntry, limits: Limits, only_indexes: frozenset[int]) -> Batch:
     """The batch of one inbox entry; a table that cannot be read is one rejection."""
-    by_person = entry.source in (Source.FILE, Source.API) or entry.format in _TABLES
-    if entry.format in _TABLES:
-        message = Message(f"upload/{entry.format}", entry.raw)
-        decoded = _decoded_table(entry)
+    table_format = _table_format(entry)
+    by_person = entry.source in (Source.FILE, Source.API) or table_format is not None
+    if table_format is not None:
+        message = Message(_TABLE_TOPIC + table_format, entry.raw)
+        decoded = _decoded_table(entry, table_format)
     else:
         message = Message(entry.topic or _upload_topic(entry), entry.raw)
         decoded = decode(
@@ -37,6 +39,12 @@ def batch_of_entry(entry: InboxEntry, limits: Limits, only_indexes: frozenset[in
         entry.source, [message], decoded, by_person=by_person, enterprise=entry.enterprise, inbox=entry,
         only_indexes=only_indexes,
     )  # fmt: skip
+
+
+def _table_format(entry: InboxEntry) -> str | None:
+    """csv or xlsx for a table, also when it comes back from quarantine; None for a message."""
+    name = entry.topic.removeprefix(_TABLE_TOPIC) if entry.topic.startswith(_TABLE_TOPIC) else entry.format
+    return name if name in _TABLES else None
 
 
 def with_believable_versions(raw: pl.DataFrame, arrived_at: int, future_limit_s: int) -> pl.DataFrame:
@@ -50,9 +58,9 @@ def with_believable_versions(raw: pl.DataFrame, arrived_at: int, future_limit_s:
     return raw.with_columns(version.alias("version"))
 
 
-def _decoded_table(entry: InboxEntry) -> Decoded:
+def _decoded_table(entry: InboxEntry, table_format: str) -> Decoded:
     try:
-        return decode_table(entry.raw, entry.format, entry.enterprise, entry.accepted_at, _MAX_TABLE_ROWS)
+        return decode_table(entry.raw, table_format, entry.enterprise, entry.accepted_at, _MAX_TABLE_ROWS)
     except ReadingRejected as exc:
         return Decoded(
             pl.DataFrame(schema=dict(RAW_SCHEMA)), {}, [Rejection(0, None, exc.reason, exc.detail)]

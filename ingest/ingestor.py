@@ -57,6 +57,7 @@ from nengshao.wire import DATA, ROOT, STATUS, Limits, Message, MessageReceipt, d
 _LOG: Final = logging.getLogger(__name__)
 _IDLE_S: Final = 0.05
 _BACKOFF_S: Final = (0.2, 5.0)  # first and longest pause while a store is away
+_REGISTRY_S: Final = 1.0  # how soon a changed registry is noticed
 _VERSION_KEY: Final = ["point", "ts", "version"]
 
 
@@ -83,7 +84,7 @@ class Ingestor:
         self._settings, self._dialects = settings, dialects
         self._limits = Limits(settings.max_message_bytes, settings.max_readings)
         self._spool = Spool(spool_dir, settings.spool_max_bytes)
-        self._spooled = not self._spool.is_empty
+        self._spooled = self._spool.count > 0
         self._subscriber = subscriber
         self._filters: list[str] | None = None
         self._lease: Lease | None = None
@@ -138,7 +139,7 @@ class Ingestor:
     def in_flight(self) -> int:
         """Messages taken from the broker that are not in the books: memory and spool."""
         waiting = self._subscriber.waiting if self._subscriber is not None else 0
-        return waiting + len(self._held_back) + (1 if self._spooled else 0)
+        return waiting + len(self._held_back) + self._spool.count
 
     # ----------------------------------------------------------------------------- lease, registry
 
@@ -153,15 +154,26 @@ class Ingestor:
             )
             if self._lease is None:
                 return False
-            self._renew_at = now + self._settings.lease_ttl_s / 3
+            self._renew_at = now + min(_REGISTRY_S, self._settings.lease_ttl_s / 3)
             self._take_over()
         elif now >= self._renew_at:
-            self._lease = self._state.renew_lease(self._lease, self._settings.lease_ttl_s)
-            self._renew_at = now + self._settings.lease_ttl_s / 3
-        self._refresh_registry()
+            self._renew(now)
         if self._subscriber is not None and not self._subscriber.is_connected:
             self._connect()
         return True
+
+    def _renew(self, now: float) -> None:
+        """Prolong the lease and follow the registry. A state store that is away is no reason to stop taking
+        messages (they go to the spool): every commit checks the epoch.
+        """
+        assert self._lease is not None  # noqa: S101  # the caller looked
+        try:
+            self._lease = self._state.renew_lease(self._lease, self._settings.lease_ttl_s)
+            self._refresh_registry()
+        except StoreUnavailable as exc:
+            _LOG.warning("lease of partition %d not renewed: %s", self._partition, exc)
+            self._telemetry.retries.labels("lease").inc()
+        self._renew_at = now + min(_REGISTRY_S, self._settings.lease_ttl_s / 3)
 
     def _take_over(self) -> None:
         self._telemetry.lease_held.labels("ingest", str(self._partition)).set(1)
@@ -253,8 +265,8 @@ class Ingestor:
             self._spooled = False
             return False
         receipts = self._book_messages([s.message for s in batch], Source.MQTT)
-        self._spool.settle(batch[-1])
-        self._spooled = not self._spool.is_empty
+        self._spool.settle(batch)
+        self._spooled = self._spool.count > 0
         self._telemetry.spool_bytes.set(self._spool.size)
         self._backoff = 0.0
         self._send_receipts(receipts)
@@ -313,7 +325,7 @@ class Ingestor:
         screened = self._screen.screened(raw, limits, by_person=batch.by_person)
         rejected = pl.concat([rejected_frame(batch.decoded), screened.rejected])
         if batch.only_indexes:
-            wanted = pl.col("index").is_in(batch.only_indexes)
+            wanted = pl.col("index").is_in(sorted(batch.only_indexes))
             return screened.accepted.filter(wanted), rejected.filter(wanted)
         return screened.accepted, rejected
 
@@ -337,7 +349,7 @@ class Ingestor:
         return outcomes, rejected, intent_id
 
     def _outcomes(self, accepted: pl.DataFrame) -> Outcomes:
-        """Outcomes against the books; looks up only what is at or behind a watermark, or in an open intent."""
+        """Outcomes against the books; looks up only what is behind a watermark or in an open intent."""
         watermarks = self._known_watermarks(accepted["point"].unique())
         keys = accepted.select("point", "ts").unique()
         behind = keys.join(watermarks, on="point").filter(pl.col("ts") <= pl.col("watermark"))

@@ -49,6 +49,7 @@ class Spool:
             if path != self._path(self._segment) and _number(path) < self._segment:
                 path.unlink()
         self._writing = max([_number(p) for p in self._segments()], default=self._segment - 1) + 1
+        self._count = sum(1 for _ in self._records())
 
     @property
     def size(self) -> int:
@@ -57,9 +58,9 @@ class Spool:
         return max(0, total - self._offset) if self._path(self._segment).exists() else total
 
     @property
-    def is_empty(self) -> bool:
-        """Whether nothing waits."""
-        return next(self._records(), None) is None
+    def count(self) -> int:
+        """Messages that wait."""
+        return self._count
 
     def append(self, messages: Sequence[tuple[Message, int]]) -> None:
         """Keep messages with their arrival times; on return they are on disk.
@@ -79,6 +80,7 @@ class Spool:
                 self._writing += 1
         if is_new:
             _sync_folder(self._folder)
+        self._count += len(messages)
 
     def head(self, max_bytes: int) -> list[Spooled]:
         """The oldest messages, up to about `max_bytes` of payload, at least one if there is one."""
@@ -90,8 +92,10 @@ class Spool:
                 break
         return batch
 
-    def settle(self, last: Spooled) -> None:
-        """Forget everything up to and including `last`."""
+    def settle(self, batch: Sequence[Spooled]) -> None:
+        """Forget a batch that `head` gave."""
+        last = batch[-1]
+        self._count -= len(batch)
         for path in self._segments():
             if _number(path) < last.segment:
                 path.unlink()

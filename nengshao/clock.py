@@ -1,4 +1,4 @@
-"""Clocks: the system's, one that is anchored and runs at a rate, and one that is set by hand."""
+"""Clocks: the system's, one that is anchored and runs at a rate, and one that is moved by hand."""
 
 from __future__ import annotations
 
@@ -29,17 +29,22 @@ class AnchoredClock:
 
 
 class SteppedClock:
-    """A clock that stands still until it is moved forward: replays, and tests in event time."""
+    """A clock that stands still until it is moved forward, or let run: replays, and tests in event time."""
 
     def __init__(self, start: int) -> None:
-        self._now = start
+        self._base, self._rate, self._since = start, 0.0, time.monotonic()
         self._lock = threading.Lock()
 
     def now(self) -> int:
-        """The instant it was last moved to."""
-        return self._now
+        """The instant it was last moved to, and what has passed since if it runs."""
+        return self._base + int((time.monotonic() - self._since) * self._rate)
 
     def move_to(self, instant: int) -> None:
         """Move forward to `instant`; a clock never goes back."""
         with self._lock:
-            self._now = max(self._now, instant)
+            self._base, self._since = max(self.now(), instant), time.monotonic()
+
+    def run_at(self, rate: float) -> None:
+        """From now on let `rate` seconds pass per second."""
+        with self._lock:
+            self._base, self._since, self._rate = self.now(), time.monotonic(), rate

@@ -145,6 +145,14 @@ def _credit_code(text: str) -> str:
     return text
 
 
+def _ratio(text: str) -> Fraction:
+    """A CT×PT ratio as people write it: `3000`, `0.1`, `35/0.1`; empty: none."""
+    parts = [Fraction(part) for part in (text or "1").split("/")]
+    if len(parts) > 2 or any(part <= 0 for part in parts):
+        raise ValueError(f"ratio {text!r} must be a number above 0, or two of them with / between")
+    return parts[0] / parts[1] if len(parts) == 2 else parts[0]
+
+
 def _boolean(text: str) -> bool:
     if text.lower() not in ("true", "false"):
         raise ValueError(f"{text!r} is neither true nor false")
@@ -181,9 +189,7 @@ def _read_point(row: Row, specs: dict[int, Row]) -> tuple[Any, ...]:
     key, carrier, unit = _key(row), Carrier(row["carrier"]), Unit(row["unit"])
     if canonical_unit(unit) is not carrier.unit:
         raise ValueError(f"unit {unit} does not measure {carrier}")
-    scale, ratio = to_canonical(unit), Fraction(row["ratio"] or "1")
-    if ratio <= 0:
-        raise ValueError("ratio must be above 0")
+    scale, ratio = to_canonical(unit), _ratio(row["ratio"])
     specs[key.point] = row
 
     def milli(text: str) -> int:
@@ -207,7 +213,7 @@ def _read_meter_change(row: Row, specs: dict[int, Row]) -> tuple[Any, ...]:
     spec = specs.get(key.point)
     if spec is None:
         raise ValueError("meter change of a point that is not in the points table")
-    scale = Fraction(spec["ratio"] or "1") * to_canonical(Unit(spec["unit"])) * MICRO
+    scale = _ratio(spec["ratio"]) * to_canonical(Unit(spec["unit"])) * MICRO
     closing, opening = (_whole(Fraction(row[name]) * scale, name) for name in ("closing", "opening"))
     return (key.point, _instant(row["at"]), closing, opening)
 

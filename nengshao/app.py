@@ -1,0 +1,377 @@
+"""The composition root: from settings to a running application. Nothing else chooses an implementation."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Collection, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Final
+
+import polars as pl
+import uvicorn
+from analytics.cycle import Cycle
+from analytics.rules import load_rulebook
+
+from analytics.factor_library import load_factors
+from api.auth import StaticToken
+from api.ports import ApiFacts, ApiPorts
+from api.service import create_api
+from ingest.ingestor import Ingestor
+from ingest.subscriber import Subscriber
+from nengshao.clock import AnchoredClock, SystemClock
+from nengshao.domain.errors import ConfigError, LeaseLost, StoreUnavailable
+from nengshao.notify.console import ConsoleNotifier
+from nengshao.notify.pipeline import Pipeline
+from nengshao.ports import Clock, Lease, Notifier, ReadingStore, ResultStore, StateStore
+from nengshao.settings import ClockSettings, Settings, read_secret
+from nengshao.stores.duckdb import DuckReadingStore, DuckResultStore, open_duckdb
+from nengshao.stores.influx import InfluxReadingStore, InfluxResultStore
+from nengshao.stores.memory import MemoryReadingStore, MemoryResultStore
+from nengshao.stores.state import open_state
+from nengshao.telemetry import Telemetry
+
+ROLES: Final = ("ingest", "assess", "serve")
+_LOG: Final = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """Where everything is kept."""
+
+    state: StateStore
+    readings: ReadingStore
+    results: ResultStore
+
+
+@dataclass(frozen=True, slots=True)
+class Assessor:
+    """One partition's cycle under its lease: claims, assesses, judges, tells."""
+
+    cycle: Cycle
+    state: StateStore
+    partition: int
+    holder: str
+    ttl_s: float
+
+    def run_once(self, lease: Lease | None) -> Lease | None:
+        """One cycle if the partition is ours; the lease as it stands afterwards."""
+        try:
+            lease = self._renewed(lease)
+            if lease is not None:
+                self.cycle.run_once(lease)
+        except LeaseLost:
+            _LOG.warning("assessment of partition %d has passed to another holder", self.partition)
+            return None
+        return lease
+
+    def _renewed(self, lease: Lease | None) -> Lease | None:
+        if lease is None:
+            return self.state.acquire_lease("assess", self.partition, self.holder, self.ttl_s)
+        return self.state.renew_lease(lease, self.ttl_s)
+
+
+class App:
+    """A composed application. Made by `build_app`; closed in reverse order of its making."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        telemetry: Telemetry,
+        stores: Stores,
+        ingestors: Sequence[Ingestor],
+        assessors: Sequence[Assessor],
+        pipeline: Pipeline,
+        make_server: Callable[[], uvicorn.Server],
+        resources: ExitStack,
+    ) -> None:
+        self.settings, self.clock, self.telemetry, self.stores = settings, clock, telemetry, stores
+        self.ingestors, self.assessors, self.pipeline = ingestors, assessors, pipeline
+        self._make_server, self._resources = make_server, resources
+        self._stop = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._server: uvicorn.Server | None = None
+        self.failure: BaseException | None = None
+
+    def __enter__(self) -> App:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    @property
+    def in_flight(self) -> int:
+        """Messages and uploads that are delivered and not yet in the books."""
+        return sum(ingestor.in_flight for ingestor in self.ingestors) + self.stores.state.inbox_size()
+
+    def start(self, roles: Collection[str]) -> None:
+        """Start the threads of these roles and return."""
+        if "ingest" in roles:
+            for ingestor in self.ingestors:
+                self._spawn("ingest", lambda own=ingestor: own.run(self._stop))  # type: ignore[misc]
+        if "assess" in roles:
+            self._spawn("assess", self._assess_forever)
+            self._spawn("notify", self._notify_forever)
+        if "serve" in roles:
+            self._server = self._make_server()
+            self._spawn("serve", self._server.run)
+            self._wait_serving(self._server)
+
+    def wait(self) -> None:
+        """Until somebody stops the application. Raises what a worker died of, if one did."""
+        while not self._stop.wait(0.5):
+            pass
+        if self.failure is not None:
+            raise self.failure
+
+    def stop(self) -> None:
+        """Ask every thread to finish what it has in hand."""
+        self._stop.set()
+        if self._server is not None:
+            self._server.should_exit = True
+
+    def close(self) -> None:
+        """Stop, wait for the threads, and release everything in reverse order."""
+        self.stop()
+        for thread in self._threads:
+            thread.join(timeout=30)
+        self._threads.clear()
+        self._resources.close()
+
+    def assess_all(self) -> None:
+        """Run every partition's cycle now, in this thread, then tell whom it concerns."""
+        for assessor in self.assessors:
+            lease = assessor.run_once(None)
+            if lease is not None:
+                assessor.state.release_lease(lease)
+        self.pipeline.run_once()
+
+    @property
+    def address(self) -> str:
+        """Where the HTTP service listens, once it is started."""
+        port = self.settings.api.port
+        if self._server is not None and self._server.started:
+            port = self._server.servers[0].sockets[0].getsockname()[1]
+        return f"http://{self.settings.api.host}:{port}"
+
+    def _assess_forever(self) -> None:
+        leases: dict[int, Lease | None] = {}
+        while not self._stop.wait(self.settings.assess.interval_s if leases else 0.0):
+            for assessor in self.assessors:
+                try:
+                    leases[assessor.partition] = assessor.run_once(leases.get(assessor.partition))
+                except StoreUnavailable as exc:
+                    self.telemetry.retries.labels("assess").inc()
+                    _LOG.warning("assessment waits for a store: %s", exc)
+        for lease in filter(None, leases.values()):
+            self.stores.state.release_lease(lease)
+
+    def _notify_forever(self) -> None:
+        while not self._stop.wait(self.settings.notify.interval_s):
+            try:
+                self.pipeline.run_once()
+            except StoreUnavailable as exc:
+                self.telemetry.retries.labels("notify").inc()
+                _LOG.warning("notification waits for the state store: %s", exc)
+
+    def _spawn(self, name: str, work: Callable[[], None]) -> None:
+        def guarded() -> None:
+            try:
+                work()
+            except BaseException as exc:  # a worker that dies takes the process with it, never silently
+                _LOG.exception("%s died", name)
+                self.failure = exc
+                self.stop()
+
+        thread = threading.Thread(target=guarded, name=f"nengshao-{name}", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _wait_serving(self, server: uvicorn.Server) -> None:
+        while not server.started and self.failure is None and not self._stop.is_set():
+            time.sleep(0.01)
+        if not server.started:
+            raise ConfigError([f"cannot listen on {self.settings.api.host}:{self.settings.api.port}"])
+
+
+def build_app(
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    stores: Stores | None = None,
+    notifiers: Sequence[Notifier] | None = None,
+    with_broker: bool = True,
+) -> App:
+    """The application that `settings` describe. What a test may replace are the optional arguments.
+
+    `with_broker=False`: readings enter by inbox only. Raises: ConfigError, StoreUnavailable.
+    """
+    resources = ExitStack()
+    with resources:
+        clock = clock or clock_of(settings.clock)
+        telemetry = Telemetry()
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        if stores is None:
+            stores = _open_stores(settings, resources)
+        state = stores.state
+        factors = load_factors(settings.assess.factor_dirs)
+        rules = load_rulebook(settings.assess.rulebook_dirs)
+        holder = settings.holder or f"{socket.gethostname()}:{os.getpid()}"
+
+        ingestors = [
+            Ingestor(
+                state,
+                stores.readings,
+                clock,
+                telemetry,
+                partition=partition,
+                partitions=settings.partitions,
+                holder=holder,
+                settings=settings.ingest,
+                dialects=settings.dialects,
+                spool_dir=settings.data_dir / "spool" / str(partition),
+                subscriber=Subscriber(settings.mqtt, f"{settings.mqtt.client_id}-{partition}")
+                if with_broker
+                else None,
+            )
+            for partition in range(settings.partitions)
+        ]
+        assessors = [
+            Assessor(
+                Cycle(state, stores.readings, stores.results, clock, factors, rules, partition=partition),
+                state,
+                partition,
+                holder,
+                ttl_s=max(60.0, 3 * settings.assess.interval_s),
+            )
+            for partition in range(settings.partitions)
+        ]
+        if notifiers is None:
+            notifiers = [ConsoleNotifier() for channel in settings.notify.channels if channel == "console"]
+        pipeline = Pipeline(state, notifiers, clock, telemetry, muted=settings.notify.muted_enterprises)
+
+        token_file = settings.api.token_file
+        authenticator = None if token_file is None else StaticToken(read_secret(token_file))
+        facts = ApiFacts(
+            authenticator,
+            settings.api.max_upload_bytes,
+            settings.partitions,
+            {rule.name: rule for rule in rules},
+        )
+        ports = ApiPorts(
+            state,
+            stores.readings,
+            stores.results,
+            telemetry,
+            checks={"state": state.ping, "readings": lambda: _read_nothing(stores.readings)},
+            in_flight=lambda: sum(i.in_flight for i in ingestors) + state.inbox_size(),
+        )
+        api = create_api(ports, facts, clock)
+
+        def make_server() -> uvicorn.Server:
+            config = uvicorn.Config(
+                api, host=settings.api.host, port=settings.api.port, log_level="warning", lifespan="off"
+            )
+            return uvicorn.Server(config)
+
+        return App(
+            settings,
+            clock,
+            telemetry,
+            stores,
+            ingestors,
+            assessors,
+            pipeline,
+            make_server,
+            resources.pop_all(),
+        )
+
+
+def clock_of(settings: ClockSettings) -> Clock:
+    """The clock that the settings describe."""
+    if settings.kind == "system" or settings.anchor is None or settings.since is None:
+        return SystemClock()
+    return AnchoredClock(int(settings.anchor.timestamp()), settings.rate, settings.since.timestamp())
+
+
+def open_state_store(settings: Settings) -> StateStore:
+    """The state store alone, schema brought up to date: what `init` and `registry` need."""
+    ingest = settings.ingest
+    state = open_state(
+        settings.state_url,
+        settings.partitions,
+        raw_cap_message=ingest.raw_cap_message,
+        raw_cap_device=ingest.raw_cap_device,
+        raw_cap_total=ingest.raw_cap_total,
+        row_cap_device=ingest.quarantine_rows_device,
+        row_cap_total=ingest.quarantine_rows_total,
+    )
+    state.migrate()
+    return state
+
+
+def _open_stores(settings: Settings, resources: ExitStack) -> Stores:
+    state = open_state_store(settings)
+    resources.callback(state.close)
+    store = settings.store
+    readings: ReadingStore
+    results: ResultStore
+    if store.kind == "duckdb":
+        database = open_duckdb(settings.data_dir / "readings.duckdb")
+        resources.callback(database.close)
+        readings, results = DuckReadingStore(database), DuckResultStore(database)
+    elif store.kind == "influx":
+        if store.influx_token_file is None:
+            raise ConfigError(["store.influx_token_file: InfluxDB needs a token"])
+        token = read_secret(store.influx_token_file)
+        where = (store.influx_url, token, store.influx_org)
+        identities = identities_of(state)
+        influx = InfluxReadingStore(
+            *where, store.influx_bucket, identities=identities, timeout_s=store.timeout_s
+        )
+        resources.callback(influx.close)
+        influx_results = InfluxResultStore(
+            *where,
+            store.influx_results_bucket,
+            identities=identities,
+            timeout_s=store.timeout_s,
+        )
+        resources.callback(influx_results.close)
+        influx.ensure_bucket()
+        influx_results.ensure_bucket()
+        readings, results = influx, influx_results
+    else:
+        readings, results = MemoryReadingStore(), MemoryResultStore()
+    return Stores(state, readings, results)
+
+
+def identities_of(state: StateStore) -> Callable[[], pl.DataFrame]:
+    """A look-up of point, enterprise, tag of every registered point: how InfluxDB names them.
+
+    Made anew only when the registry has changed.
+    """
+    known: dict[int, pl.DataFrame] = {}
+
+    def identities() -> pl.DataFrame:
+        version = state.registry_version()
+        if version not in known:
+            known.clear()
+            known[version] = _identities(state.registry().points)
+        return known[version]
+
+    return identities
+
+
+def _identities(points: pl.DataFrame) -> pl.DataFrame:
+    tag = pl.format("{}.{}.{}", "data_code", "stat_type", "meter")  # as PointKey.tag
+    return points.select("point", "enterprise", tag.alias("tag")).unique().sort("point")
+
+
+def _read_nothing(readings: ReadingStore) -> None:
+    """Ask the reading store for an empty window: raises StoreUnavailable if it does not answer."""
+    readings.scan([0], 0, 1).collect()

@@ -1,0 +1,199 @@
+"""The command line: parses arguments, reads settings, calls one function per command, maps errors to codes.
+
+Exit codes: 0 done; 1 a bug, or the answer is no; 2 the configuration; 3 something outside is unavailable.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console
+
+from nengshao.domain.errors import ConfigError, NengshaoError, StoreUnavailable
+
+app = typer.Typer(
+    no_args_is_help=True, pretty_exceptions_enable=False, help="能哨 Nengshao：重点用能单位在线监测"
+)
+registry_app = typer.Typer(no_args_is_help=True, help="登记表的导入与导出 / import and export the registry")
+app.add_typer(registry_app, name="registry")
+
+out = Console()
+err = Console(stderr=True)
+
+SettingsFile = Annotated[Path | None, typer.Option("--settings", help="设置文件 (TOML) / settings file")]
+
+
+@contextmanager
+def _exit_codes() -> Iterator[None]:
+    """Errors as exit codes, with every problem on a line of its own."""
+    try:
+        yield
+    except ConfigError as exc:
+        for problem in exc.problems:
+            err.print(f"[red]✗[/] {problem}", highlight=False)
+        raise typer.Exit(2) from exc
+    except StoreUnavailable as exc:
+        err.print(f"[red]✗[/] 无法连接 / unavailable: {exc}", highlight=False)
+        raise typer.Exit(3) from exc
+
+
+@app.command()
+def demo(
+    *,
+    once: Annotated[bool, typer.Option(help="打印结果表后退出 / exit after the table")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="以 JSON 输出 / print JSON")] = False,
+    data: Annotated[Path, typer.Option(help="数据目录 / data folder")] = Path("nengshao-data/demo"),
+    port: Annotated[
+        int, typer.Option(help="HTTP 端口，被占用时另选 / HTTP port, another if it is taken")
+    ] = 8765,
+    seed: Annotated[int, typer.Option(help="模拟企业的随机种子 / seed of the simulated fleet")] = 7,
+    rate: Annotated[
+        float, typer.Option(help="实时阶段每秒流逝的秒数 / seconds per second when live")
+    ] = 900.0,
+) -> None:
+    """一条命令看到全部：真实钢厂 2018 年与三家模拟企业 2025 年 / the whole house in one command."""
+    from nengshao.demo import Demo
+
+    _quiet_logging()
+    with _exit_codes(), Demo(data, port=port, seed=seed, console=err if as_json else out) as running:
+        running.replay()
+        if as_json:
+            typer.echo(msgspec.json.format(msgspec.json.encode(running.report()), indent=2).decode())
+        else:
+            running.print_report()
+        if not once:
+            running.live(rate)
+
+
+@app.command()
+def run(
+    settings: SettingsFile = None,
+    roles: Annotated[str, typer.Option(help="ingest,assess,serve 中的一个或多个 / one or more roles")] = (
+        "ingest,assess,serve"
+    ),
+) -> None:
+    """运行服务 / run the service."""
+    from nengshao.app import build_app
+    from nengshao.checkup import refuse_split_roles
+    from nengshao.settings import load_settings
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    with _exit_codes():
+        loaded = load_settings(settings)
+        wanted = refuse_split_roles(loaded, roles.split(","))
+        with build_app(loaded) as running:
+            _stop_on_signals(running)
+            running.start(wanted)
+            if "serve" in wanted:
+                out.print(f"{running.address}/docs", highlight=False)
+            running.wait()
+
+
+@app.command()
+def check(settings: SettingsFile = None) -> None:
+    """检查设置、登记表、系数和规则，一次报告全部问题 / check everything, report all problems at once."""
+    from nengshao.checkup import checkup
+    from nengshao.settings import load_settings
+
+    with _exit_codes():
+        for line in checkup(load_settings(settings)):
+            out.print(f"[green]✓[/] {line}", highlight=False)
+
+
+@app.command()
+def init(settings: SettingsFile = None) -> None:
+    """建立或升级状态库 / make or upgrade the state."""
+    from nengshao.app import open_state_store
+    from nengshao.settings import load_settings
+
+    with _exit_codes():
+        loaded = load_settings(settings)
+        loaded.data_dir.mkdir(parents=True, exist_ok=True)
+        open_state_store(loaded).close()
+        out.print("状态库已就绪 / the state is ready")
+
+
+@registry_app.command("import")
+def registry_import(path: Path, settings: SettingsFile = None) -> None:
+    """从 CSV 目录或 XLSX 工作簿导入，整体替换 / replace the registry by a folder of CSV or a workbook."""
+    from nengshao.app import clock_of, open_state_store
+    from nengshao.registry_tables import read_tables, registry_of
+    from nengshao.settings import load_settings
+
+    with _exit_codes():
+        loaded = load_settings(settings)
+        registry = registry_of(read_tables(path))
+        loaded.data_dir.mkdir(parents=True, exist_ok=True)
+        state = open_state_store(loaded)
+        state.save_registry(registry, at=clock_of(loaded.clock).now())
+        state.close()
+        out.print(f"{registry.enterprises.height} 家企业、{registry.points.height} 条计量点已导入 / imported")
+
+
+@registry_app.command("export")
+def registry_export(folder: Path, settings: SettingsFile = None) -> None:
+    """导出为 CSV 目录，可再导入 / export as a folder of CSV that imports again."""
+    from nengshao.app import open_state_store
+    from nengshao.registry_tables import tables_of, write_tables
+    from nengshao.settings import load_settings
+
+    with _exit_codes():
+        state = open_state_store(load_settings(settings))
+        write_tables(tables_of(state.registry()), folder)
+        state.close()
+        out.print(f"已导出到 {folder} / exported", highlight=False)
+
+
+@app.command()
+def simulate(
+    *,
+    seed: Annotated[int, typer.Option(help="随机种子 / seed")] = 1,
+    days: Annotated[
+        int, typer.Option(min=1, max=365, help="从 2025-01-01 起的天数 / days from 2025-01-01")
+    ] = 60,
+    as_json: Annotated[bool, typer.Option("--json", help="以 JSON 输出 / print JSON")] = False,
+) -> None:
+    """带故障的模拟企业走完整条管线并评分 / the faulty fleet through the real pipeline, scored."""
+    from nengshao.simulation import print_score, score_fleet
+
+    _quiet_logging()
+    with _exit_codes():
+        score = score_fleet(seed, days)
+        if as_json:
+            typer.echo(msgspec.json.format(msgspec.json.encode(score), indent=2).decode())
+        else:
+            print_score(score, out)
+
+
+@app.command()
+def schema() -> None:
+    """打印消息的 JSON Schema / print the JSON Schema of every payload."""
+    from nengshao.wire import json_schemas
+
+    typer.echo(msgspec.json.format(msgspec.json.encode(dict(json_schemas())), indent=2).decode())
+
+
+def main() -> None:
+    """The console script."""
+    try:
+        app()
+    except NengshaoError as exc:
+        err.print(f"[red]✗[/] {type(exc).__name__}: {exc}", highlight=False)
+        sys.exit(1)
+
+
+def _stop_on_signals(running: Any) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: running.stop())
+
+
+def _quiet_logging() -> None:
+    logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s %(message)s")
