@@ -1,0 +1,1 @@
+"""The HTTP service: one module per noun, thin handlers over the ports."""
