@@ -14,7 +14,7 @@ from nengshao.domain.readings import Reason, Source
 from nengshao.ports import DeviceStatus, InboxEntry, QuarantineEntry
 from nengshao.wire import STATUS, Decoded, Message, decode_status, parse_topic, payload_digest
 
-_BYTES_PER_READING: Final = 150  # of JSON on the wire, about: a batch is measured before it is decoded
+BYTES_PER_READING: Final = 150  # of JSON on the wire, about: a batch is measured before it is decoded
 REJECTED_SCHEMA: Final = {
     "message": pl.Int32,
     "index": pl.Int32,  # null: the whole message
@@ -37,19 +37,21 @@ class Batch:
     statuses: Sequence[DeviceStatus] = field(default=())
 
 
-def gather(subscriber: Subscriber, *, max_rows: int, max_age_s: float, wait_s: float) -> list[Delivery]:
+def gather(
+    subscriber: Subscriber, *, max_rows: int, max_age_s: float, max_idle_s: float, wait_s: float
+) -> list[Delivery]:
     """Deliveries up to about `max_rows` readings or `max_age_s` after the first; empty if none came.
 
-    Never waits for more when the queue is empty and the batch is old enough: a quiet plant's reading is
-    booked within `max_age_s`.
+    Nothing for `max_idle_s` ends a batch early: a broker that has as much in flight as it allows itself waits
+    for our acknowledgements, and we must not wait for it meanwhile.
     """
     first = subscriber.take(wait_s)
     if first is None:
         return []
     batch, size = [first], len(first.message.payload)
     deadline = time.monotonic() + max_age_s
-    while size < max_rows * _BYTES_PER_READING:
-        delivery = subscriber.take(max(0.0, deadline - time.monotonic()))
+    while size < max_rows * BYTES_PER_READING:
+        delivery = subscriber.take(max(0.0, min(max_idle_s, deadline - time.monotonic())))
         if delivery is None:
             break
         batch.append(delivery)

@@ -20,6 +20,7 @@ import msgspec
 import polars as pl
 
 from ingest.batching import (
+    BYTES_PER_READING,
     Batch,
     gather,
     owner_of,
@@ -97,6 +98,9 @@ class Ingestor:
         self._backoff = 0.0
         self._retry_at = 0.0
         self._held_back: list[Delivery] = []  # taken from the broker while the spool was full
+        places = telemetry.in_flight
+        places.labels("memory").set_function(lambda: self._in_memory)
+        places.labels("spool").set_function(lambda: self._spool.count)
 
     # ------------------------------------------------------------------------------------ the loop
 
@@ -138,8 +142,12 @@ class Ingestor:
     @property
     def in_flight(self) -> int:
         """Messages taken from the broker that are not in the books: memory and spool."""
+        return self._in_memory + self._spool.count
+
+    @property
+    def _in_memory(self) -> int:
         waiting = self._subscriber.waiting if self._subscriber is not None else 0
-        return waiting + len(self._held_back) + self._spool.count
+        return waiting + len(self._held_back)
 
     # ----------------------------------------------------------------------------- lease, registry
 
@@ -223,6 +231,7 @@ class Ingestor:
             self._subscriber,
             max_rows=self._settings.batch_rows,
             max_age_s=self._settings.batch_age_ms / 1000,
+            max_idle_s=self._settings.batch_idle_ms / 1000,
             wait_s=wait_s,
         )
         if not deliveries:
@@ -260,7 +269,7 @@ class Ingestor:
         """One batch from the spool into the books, oldest first."""
         if not self._spooled or time.monotonic() < self._retry_at:
             return False
-        batch = self._spool.head(self._settings.batch_rows * 150)
+        batch = self._spool.head(self._settings.batch_rows * BYTES_PER_READING)
         if not batch:
             self._spooled = False
             return False

@@ -7,6 +7,7 @@ import os
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -14,11 +15,11 @@ from typing import Final
 
 import polars as pl
 import uvicorn
-from analytics.cycle import Cycle
-from analytics.rules import load_rulebook
 
+from analytics.cycle import Cycle
 from analytics.factor_library import load_factors
-from api.auth import StaticToken
+from analytics.rules import load_rulebook
+from api.auth import TokenAuthenticator
 from api.ports import ApiFacts, ApiPorts
 from api.service import create_api
 from ingest.ingestor import Ingestor
@@ -54,20 +55,36 @@ class Assessor:
 
     cycle: Cycle
     state: StateStore
+    telemetry: Telemetry
     partition: int
     holder: str
     ttl_s: float
 
     def run_once(self, lease: Lease | None) -> Lease | None:
         """One cycle if the partition is ours; the lease as it stands afterwards."""
+        held = self.telemetry.lease_held.labels("assess", str(self.partition))
         try:
             lease = self._renewed(lease)
+            held.set(0 if lease is None else 1)
             if lease is not None:
-                self.cycle.run_once(lease)
+                self._run(lease)
         except LeaseLost:
             _LOG.warning("assessment of partition %d has passed to another holder", self.partition)
+            held.set(0)
             return None
         return lease
+
+    def _run(self, lease: Lease) -> None:
+        with self.telemetry.cycle_seconds.time():
+            report = self.cycle.run_once(lease)
+        self.telemetry.dirty_days.set(report.days)
+        if not report.is_projected:
+            self.telemetry.retries.labels("projection").inc()
+        open_alerts = Counter(
+            (alert.rule, alert.state.value) for alert in self.state.open_alerts(self.partition)
+        )
+        for (rule, state), count in open_alerts.items():
+            self.telemetry.alerts.labels(rule, state).set(count)
 
     def _renewed(self, lease: Lease | None) -> Lease | None:
         if lease is None:
@@ -80,6 +97,7 @@ class App:
 
     def __init__(
         self,
+        *,
         settings: Settings,
         clock: Clock,
         telemetry: Telemetry,
@@ -89,10 +107,11 @@ class App:
         pipeline: Pipeline,
         make_server: Callable[[], uvicorn.Server],
         resources: ExitStack,
+        holder: str,
     ) -> None:
         self.settings, self.clock, self.telemetry, self.stores = settings, clock, telemetry, stores
         self.ingestors, self.assessors, self.pipeline = ingestors, assessors, pipeline
-        self._make_server, self._resources = make_server, resources
+        self._make_server, self._resources, self.holder = make_server, resources, holder
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
         self._server: uvicorn.Server | None = None
@@ -172,9 +191,12 @@ class App:
             self.stores.state.release_lease(lease)
 
     def _notify_forever(self) -> None:
+        """Tell people, from one process only: two would tell everybody twice."""
+        state, holder = self.stores.state, self.holder
         while not self._stop.wait(self.settings.notify.interval_s):
             try:
-                self.pipeline.run_once()
+                if state.acquire_lease("notify", 0, holder, 10 * self.settings.notify.interval_s) is not None:
+                    self.pipeline.run_once()
             except StoreUnavailable as exc:
                 self.telemetry.retries.labels("notify").inc()
                 _LOG.warning("notification waits for the state store: %s", exc)
@@ -243,8 +265,18 @@ def build_app(
         ]
         assessors = [
             Assessor(
-                Cycle(state, stores.readings, stores.results, clock, factors, rules, partition=partition),
+                Cycle(
+                    state,
+                    stores.readings,
+                    stores.results,
+                    clock,
+                    factors,
+                    rules,
+                    partition=partition,
+                    partitions=settings.partitions,
+                ),
                 state,
+                telemetry,
                 partition,
                 holder,
                 ttl_s=max(60.0, 3 * settings.assess.interval_s),
@@ -256,7 +288,7 @@ def build_app(
         pipeline = Pipeline(state, notifiers, clock, telemetry, muted=settings.notify.muted_enterprises)
 
         token_file = settings.api.token_file
-        authenticator = None if token_file is None else StaticToken(read_secret(token_file))
+        authenticator = None if token_file is None else TokenAuthenticator.for_token(read_secret(token_file))
         facts = ApiFacts(
             authenticator,
             settings.api.max_upload_bytes,
@@ -280,15 +312,16 @@ def build_app(
             return uvicorn.Server(config)
 
         return App(
-            settings,
-            clock,
-            telemetry,
-            stores,
-            ingestors,
-            assessors,
-            pipeline,
-            make_server,
-            resources.pop_all(),
+            settings=settings,
+            clock=clock,
+            telemetry=telemetry,
+            stores=stores,
+            ingestors=ingestors,
+            assessors=assessors,
+            pipeline=pipeline,
+            make_server=make_server,
+            resources=resources.pop_all(),
+            holder=holder,
         )
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Final
 
 import polars as pl
-from analytics.rules import load_rulebook
 
 import nengshao
 from analytics.factor_library import load_factors
+from analytics.rules import load_rulebook
 from nengshao.app import ROLES, open_state_store
 from nengshao.domain.errors import ConfigError, FactorMissing
 from nengshao.domain.factors import Basis, FactorTable

@@ -62,6 +62,9 @@ class IngestSettings(_Section):
 
     batch_rows: int = Field(20_000, gt=0)
     batch_age_ms: int = Field(200, ge=0, description="a batch waits at most this long to fill up")
+    batch_idle_ms: int = Field(
+        10, ge=0, description="a batch waits no longer once nothing came for this long"
+    )
     max_message_bytes: int = Field(262_144, gt=0)
     max_readings: int = Field(5_000, gt=0, description="per message")
     future_limit_s: int = Field(3_600, ge=0, description="a device's time may be ahead by this much")
