@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import product
 from typing import Final
 
 import polars as pl
@@ -25,6 +26,7 @@ from api.service import create_api
 from ingest.ingestor import Ingestor
 from ingest.subscriber import Subscriber
 from nengshao.clock import AnchoredClock, SystemClock
+from nengshao.domain.alerts import AlertState
 from nengshao.domain.errors import ConfigError, LeaseLost, StoreUnavailable
 from nengshao.notify.console import ConsoleNotifier
 from nengshao.notify.pipeline import Pipeline
@@ -56,6 +58,7 @@ class Assessor:
     cycle: Cycle
     state: StateStore
     telemetry: Telemetry
+    rules: Sequence[str]
     partition: int
     holder: str
     ttl_s: float
@@ -80,11 +83,9 @@ class Assessor:
         self.telemetry.dirty_days.set(report.days)
         if not report.is_projected:
             self.telemetry.retries.labels("projection").inc()
-        open_alerts = Counter(
-            (alert.rule, alert.state.value) for alert in self.state.open_alerts(self.partition)
-        )
-        for (rule, state), count in open_alerts.items():
-            self.telemetry.alerts.labels(rule, state).set(count)
+        alerts = Counter((a.rule, a.state) for a in self.state.open_alerts(self.partition))
+        for rule, state in product(self.rules, (AlertState.PENDING, AlertState.FIRING)):
+            self.telemetry.alerts.labels(str(self.partition), rule, state.value).set(alerts[rule, state])
 
     def _renewed(self, lease: Lease | None) -> Lease | None:
         if lease is None:
@@ -277,6 +278,7 @@ def build_app(
                 ),
                 state,
                 telemetry,
+                [rule.name for rule in rules],
                 partition,
                 holder,
                 ttl_s=max(60.0, 3 * settings.assess.interval_s),

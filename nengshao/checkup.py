@@ -32,14 +32,14 @@ def checkup(settings: Settings) -> Iterator[str]:
     lines = [f"设置 / settings: store {settings.store.kind}, data {settings.data_dir}"]
     for secret in (settings.api.token_file, settings.store.influx_token_file, settings.mqtt.password_file):
         problems += _secret_problems(secret)
-    factors, rules = None, ()
+    factors = None
     try:
         factors = load_factors(settings.assess.factor_dirs)
         lines.append(f"系数 / factors: {len(factors.rows)}")
     except ConfigError as exc:
         problems += exc.problems
     try:
-        rules = tuple(load_rulebook(settings.assess.rulebook_dirs))
+        rules = load_rulebook(settings.assess.rulebook_dirs)
         lines.append(f"规则 / rules: {', '.join(rule.name for rule in rules)}")
     except ConfigError as exc:
         problems += exc.problems

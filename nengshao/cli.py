@@ -156,9 +156,7 @@ def registry_export(folder: Path, settings: SettingsFile = None) -> None:
 def simulate(
     *,
     seed: Annotated[int, typer.Option(help="随机种子 / seed")] = 1,
-    days: Annotated[
-        int, typer.Option(min=1, max=365, help="从 2025-01-01 起的天数 / days from 2025-01-01")
-    ] = 60,
+    months: Annotated[int, typer.Option(min=2, max=12, help="2025 年的前几个月 / months of 2025")] = 3,
     as_json: Annotated[bool, typer.Option("--json", help="以 JSON 输出 / print JSON")] = False,
 ) -> None:
     """带故障的模拟企业走完整条管线并评分 / the faulty fleet through the real pipeline, scored."""
@@ -166,7 +164,7 @@ def simulate(
 
     _quiet_logging()
     with _exit_codes():
-        score = score_fleet(seed, days)
+        score = score_fleet(seed, months)
         if as_json:
             typer.echo(msgspec.json.format(msgspec.json.encode(score), indent=2).decode())
         else:

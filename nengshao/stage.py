@@ -89,6 +89,7 @@ class Stage:
 
     def play(self, script: Script, start: int, end: int) -> None:
         """Let `script` send what is due in [start, end); the clock stands at `end` while it does."""
+        self._wait_ready()
         self.clock.move_to(end)
         self.publisher.publish(script.messages(start, end))
         for upload in script.uploads(start, end):
@@ -107,6 +108,18 @@ class Stage:
                 raise StoreUnavailable(f"{self.publisher.unreceipted} messages without receipt")
             time.sleep(0.01)
         self.app.assess_all()
+
+    def _wait_ready(self) -> None:
+        """A message that nobody subscribes to yet is acknowledged by the broker and gone: its device would
+        send it again only after a minute.
+        """
+        deadline = time.monotonic() + _WAIT_S
+        while not all(ingestor.is_ready for ingestor in self.app.ingestors):
+            if self.app.failure is not None:
+                raise self.app.failure
+            if time.monotonic() > deadline:
+                raise StoreUnavailable("the ingestor did not get ready")
+            time.sleep(0.01)
 
     def _hand_in(self, upload: Upload) -> None:
         self.app.stores.state.put_inbox(

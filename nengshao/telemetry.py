@@ -48,7 +48,10 @@ class Telemetry:
             "nengshao_dirty_days", "Enterprise-days claimed by the last cycle.", registry=self.registry
         )
         self.alerts = Gauge(
-            "nengshao_alerts", "Open alerts by rule and state.", ["rule", "state"], registry=self.registry
+            "nengshao_alerts",
+            "Open alerts by rule and state.",
+            ["partition", "rule", "state"],
+            registry=self.registry,
         )
         self.notices = Counter(
             "nengshao_notices_total",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable
-from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -113,7 +112,8 @@ FACTORS = FactorTable(
 
 def registry(pts: pl.DataFrame, **tables: pl.DataFrame) -> Registry:
     """A registry of these points; other tables by name."""
-    return replace(Registry(points=pts, enterprises=enterprises()), **tables)
+    base: dict[str, Any] = {"points": pts, "enterprises": enterprises()}
+    return Registry(**(base | tables))
 
 
 def last_seen(*rows: tuple[str, str, int]) -> pl.DataFrame:

@@ -1,0 +1,1 @@
+"""From readings to judgement: energy per interval, standard coal, quota progress, rules, alerts."""

@@ -1,0 +1,112 @@
+"""Coverage: how much of a point's day is measured, estimated, missing, or not yet due (BOOKKEEPING §6).
+
+The four shares sum to the point's time on duty that day (86 400 s if it is whole). Blocks count as missing
+time; what flowed in them is bounded by their exact amount, so `gap_high` bounds only the missing time
+outside blocks. Pending time is in no bound: pace and projection end at the last day without any.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from analytics.integers import narrow, rounded_up_quotient, wide
+from analytics.intervals import covered_seconds, parts_per_interval, with_known_amount
+from analytics.specs import slot_end
+from nengshao.domain.time import DAY_S, accounting_day, day_start
+
+
+def coverage_per_day(
+    segments: pl.LazyFrame, duties: pl.DataFrame, *, first_day: int, end_day: int
+) -> pl.LazyFrame:
+    """One row per point and day of [first_day, end_day) with time on duty.
+
+    Columns: enterprise, point, day (Int32), carrier, sign, expected_daily, amount (10⁻³ canonical unit,
+    null if nothing is covered), measured_s, estimated_s, missing_s, pending_s, gap_high (10⁻³ canonical unit;
+    null: unbounded, no capacity), recheck_at (null: nothing pending). `duties`: `specs.point_duties`; where a
+    point has several rows in a day, carrier and sign are those of the last.
+    """
+    covered = _covered(segments, duties, first_day, end_day)
+    return (
+        _duty_days(duties, first_day, end_day)
+        .lazy()
+        .join(covered, on=["duty", "day"], how="left")
+        .pipe(_with_shares)
+        .group_by("enterprise", "point", "day")
+        .agg(
+            pl.col("carrier", "sign", "expected_daily").sort_by("on_from").last(),
+            pl.col("amount", "measured_s", "estimated_s", "missing_s", "pending_s").sum(),
+            gap_high=pl.when(pl.col("gap_high").is_not_null().all()).then(pl.col("gap_high").sum()),
+            recheck_at=pl.col("recheck_at").min(),
+        )
+        .pipe(with_known_amount)
+    )
+
+
+def _covered(segments: pl.LazyFrame, duties: pl.DataFrame, first_day: int, end_day: int) -> pl.LazyFrame:
+    """Per duty and day: amount and seconds by quality, of them those in pending time, and where those end."""
+    since = pl.max_horizontal("start", "pending_from")
+    late = pl.max_horizontal(pl.col("end") - since, 0)
+    return (
+        parts_per_interval(segments, duties, "day", day_start(first_day), day_start(end_day))
+        .group_by("duty", "bucket")
+        .agg(
+            **covered_seconds(),
+            late_s=late.filter(pl.col("quality") != "block").sum(),
+            late_block_s=late.filter(pl.col("quality") == "block").sum(),
+            covered_to=pl.col("end").filter(pl.col("quality") != "block").max(),
+        )
+        .with_columns(day=accounting_day(pl.col("bucket")).cast(pl.Int32))
+        .drop("bucket")
+    )
+
+
+def _duty_days(duties: pl.DataFrame, first_day: int, end_day: int) -> pl.DataFrame:
+    """Every duty × day, with the time on duty as [on_from, on_to) within the day."""
+    first = pl.max_horizontal(accounting_day(pl.col("on_from")), first_day)
+    end = pl.min_horizontal(accounting_day(pl.col("on_to") - 1) + 1, end_day)
+    start = day_start(pl.col("day").cast(pl.Int64))
+    return (
+        duties.with_row_index("duty")
+        .with_columns(pl.col("duty").cast(pl.Int64), first=first, end=end)
+        .filter(pl.col("first") < pl.col("end"))
+        .with_columns(day=pl.int_ranges("first", "end", dtype=pl.Int32))
+        .explode("day", empty_as_null=False)
+        .with_columns(
+            on_from=pl.max_horizontal("on_from", start), on_to=pl.min_horizontal("on_to", start + DAY_S)
+        )
+        .drop("first", "end")
+    )
+
+
+def _with_shares(days: pl.LazyFrame) -> pl.LazyFrame:
+    """Missing and pending seconds, the bound of the gap, and when pending time next becomes missing."""
+    due_until = pl.max_horizontal(pl.min_horizontal("on_to", "pending_from"), "on_from")
+    seconds = ("measured_s", "estimated_s", "block_s", "late_s", "late_block_s")
+    covered = pl.col("measured_s") + pl.col("estimated_s")
+    missing = pl.col("due_until") - pl.col("on_from") - (covered - pl.col("late_s"))
+    pending = pl.col("on_to") - pl.col("due_until") - pl.col("late_s")
+    # Seconds of coverage, not quantities: a day without any part is covered for 0 seconds.
+    return (
+        days.with_columns(pl.col(seconds).fill_null(0), due_until=due_until)
+        .with_columns(missing_s=missing, pending_s=pending)
+        .with_columns(gap_high=_gap_high(), recheck_at=_recheck_at())
+    )
+
+
+def _gap_high() -> pl.Expr:
+    """Capacity × missing seconds outside blocks, rounded up; 0 if there are none, null without capacity."""
+    outside = pl.col("missing_s") - (pl.col("block_s") - pl.col("late_block_s"))
+    high = narrow(rounded_up_quotient(wide("capacity") * outside, pl.lit(3600)))
+    return pl.when(outside > 0).then(high).otherwise(0)
+
+
+def _recheck_at() -> pl.Expr:
+    """When the first uncovered slot after `due_until` ends, plus grace.
+
+    If coverage after `due_until` has holes its very first slot is taken: never too late, and always
+    later than as_of.
+    """
+    since = pl.col("due_until")
+    is_run = (pl.col("late_s") > 0) & (pl.col("covered_to") - since == pl.col("late_s"))
+    first_open = pl.when(is_run).then("covered_to").otherwise(since)
+    return pl.when(pl.col("pending_s") > 0).then(slot_end(first_open) + pl.col("grace_s"))

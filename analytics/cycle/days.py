@@ -1,0 +1,162 @@
+"""Days: from claimed dirty days to committed results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import polars as pl
+
+from analytics.assessment import Results, assess
+from analytics.cycle.facts import Facts, Law
+from analytics.cycle.gathering import read_around
+from analytics.revisions import cause_of, changed_days, published_pairs
+from analytics.worklist import Window, days_without_results, register_reach, whole_periods, windows_of
+from nengshao.domain.time import day_start
+from nengshao.ports import AssessmentCommit, Lease, ReadingStore, Revision, StateStore
+
+_PAIR: Final = ["enterprise", "day"]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A window that was computed and committed."""
+
+    days: int
+    revisions: int
+    results: Results
+
+
+class DayWork:
+    """Computes the days of one partition, in portions that fit into memory."""
+
+    def __init__(
+        self,
+        state: StateStore,
+        readings: ReadingStore,
+        law: Law,
+        *,
+        partition: int,
+        batch_days: int,
+        chunk_days: int,
+        span_days: int,
+    ) -> None:
+        self._state, self._readings, self._law = state, readings, law
+        self._partition, self._batch_days = partition, batch_days
+        self._chunk_days, self._span_days = chunk_days, span_days
+
+    def assess_due(self, lease: Lease, facts: Facts) -> Iterator[Done]:
+        """Compute every day up to today that is dirty, has no result, or has pending time that is over."""
+        missing = days_without_results(
+            facts.registry.enterprises, self._state.last_days(self._partition), today=facts.today
+        )
+        if not missing.is_empty():
+            self._state.mark_dirty(missing)
+        rechecked: set[tuple[str, int]] = set()
+        while True:
+            self._mark_rechecks(facts.as_of, rechecked)
+            claimed = self._state.claim_dirty(self._partition, self._batch_days)
+            claimed = claimed.filter(pl.col("day") <= facts.today)
+            if claimed.is_empty():
+                return
+            planned = whole_periods(claimed, facts.registry.points, today=facts.today)
+            for window in self.windows(planned):
+                yield from self._assess_window(lease, facts, window, claimed, planned)
+
+    def windows(self, days: pl.DataFrame) -> list[Window]:
+        """enterprise, day rows in portions."""
+        return windows_of(days, span_days=self._span_days, chunk_days=self._chunk_days)
+
+    def assessed(self, facts: Facts, window: Window) -> Results:
+        """A window computed from the stored readings, without committing anything."""
+        return self._run(facts, window, self._gathered(facts, window))
+
+    def _mark_rechecks(self, now: int, seen: set[tuple[str, int]]) -> None:
+        due = self._state.due_rechecks(self._partition, now, self._batch_days)
+        fresh = [pair for pair in due.select(_PAIR).iter_rows() if pair not in seen]
+        seen.update(fresh)
+        if fresh:
+            rows = pl.DataFrame(fresh, schema={"enterprise": pl.String, "day": pl.Int32}, orient="row")
+            self._state.mark_dirty(rows.with_columns(late=pl.lit(value=False)))
+
+    def _assess_window(
+        self, lease: Lease, facts: Facts, window: Window, claimed: pl.DataFrame, planned: pl.DataFrame
+    ) -> Iterator[Done]:
+        """The window, after the neighbouring days that its register reads reach."""
+        reads = self._gathered(facts, window)
+        mine = claimed.filter(_within(window))
+        points = facts.points_of(window.enterprises)
+        reached = register_reach(mine, reads, points, today=facts.today)
+        # The neighbours first: the claim is what makes a cycle that died here do them again.
+        for other in self.windows(reached.join(planned, on=_PAIR, how="anti")):
+            yield self._committed(lease, facts, other, self.assessed(facts, other), mine.clear())
+        yield self._committed(lease, facts, window, self._run(facts, window, reads), mine)
+
+    def _gathered(self, facts: Facts, window: Window) -> pl.DataFrame:
+        points = facts.points_of(window.enterprises)
+        return read_around(self._readings, points, window, latest=facts.as_of)
+
+    def _run(self, facts: Facts, window: Window, readings: pl.DataFrame) -> Results:
+        points = facts.points_of(window.enterprises)
+        changes = facts.registry.meter_changes.join(points.select("point").unique(), on="point", how="semi")
+        return assess(
+            readings.lazy(),
+            points,
+            changes,
+            facts.registry.enterprises.filter(pl.col("enterprise").is_in(list(window.enterprises))),
+            self._law.factors,
+            window=(window.first_day, window.end_day),
+            as_of=facts.as_of,
+        ).collect()
+
+    def _committed(
+        self, lease: Lease, facts: Facts, window: Window, results: Results, claimed: pl.DataFrame
+    ) -> Done:
+        revisions = self._revisions(window, results)
+        spans = pl.DataFrame({"enterprise": list(window.enterprises)}).with_columns(
+            start=pl.lit(day_start(window.first_day), pl.Int64),
+            end=pl.lit(day_start(window.end_day), pl.Int64),
+        )
+        self._state.commit_assessment(
+            lease,
+            AssessmentCommit(
+                at=facts.as_of,
+                claimed=claimed.select(*_PAIR, "generation"),
+                point_days=results.point_days,
+                enterprise_days=results.enterprise_days,
+                blocks=results.blocks,
+                block_spans=spans,
+                revisions=revisions,
+            ),
+        )
+        size = len(window.enterprises) * (window.end_day - window.first_day)
+        return Done(size, len(revisions), results)
+
+    def _revisions(self, window: Window, results: Results) -> list[Revision]:
+        """What was published of the window's days and is now different."""
+        before = self._state.enterprise_days(list(window.enterprises), window.first_day, window.end_day)
+        published = published_pairs(before)
+        points = [
+            self._state.point_days(name, window.first_day, window.end_day)
+            for name in published["enterprise"].unique().sort()
+        ]
+        if not points:
+            return []
+        was, now = (
+            tuple(frame.join(published, on=_PAIR, how="semi") for frame in frames)
+            for frames in (
+                (before, pl.concat(points)),
+                (results.enterprise_days, results.point_days),
+            )
+        )
+        return [
+            Revision(enterprise, day, cause_of(old, new), old, new)
+            for enterprise, day, old, new in changed_days((was[0], was[1]), (now[0], now[1]))
+        ]
+
+
+def _within(window: Window) -> pl.Expr:
+    return pl.col("enterprise").is_in(list(window.enterprises)) & pl.col("day").is_between(
+        window.first_day, window.end_day, closed="left"
+    )

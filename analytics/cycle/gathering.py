@@ -1,0 +1,110 @@
+"""Read what a window needs: its readings, and enough around it that the result is that of the whole series.
+
+A register needs `registers.REACH` valid reads on either side; an amount its
+cadence before; a month's or year's figure the start of its period.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import polars as pl
+
+from analytics.registers import REACH
+from analytics.specs import point_specs, slot_start
+from analytics.worklist import Window
+from nengshao.domain.time import DAY_S, day_start
+from nengshao.domain.units import PointKind
+from nengshao.frames import READINGS
+from nengshao.ports import ReadingStore
+
+_MARGIN_READS: Final = REACH + 2  # cadences scanned around a window: one read or two may be missing
+_CADENCE_CLASSES: Final = (
+    3_600,
+    DAY_S,
+    366 * DAY_S,
+)  # scanned apart, so that slow points don't widen fast ones
+
+
+def read_around(store: ReadingStore, points: pl.DataFrame, window: Window, *, latest: int) -> pl.DataFrame:
+    """READINGS winners of these points in and around the window, sorted by key.
+
+    `latest`: the present instant; after it no reads are looked for one by one. Raises: StoreUnavailable.
+    """
+    start, end = day_start(window.first_day), day_start(window.end_day)
+    specs = point_specs(points).with_columns(period=slot_start(pl.lit(start)))
+    long = specs.filter(pl.col("grid").is_in(["1mo", "1y"]))
+    parts = [READINGS.empty()]
+    for (since,), group in long.group_by("period"):
+        parts.append(_scan(store, group["point"], int(since), end))
+    short = specs.join(long.select("point").unique(), on="point", how="anti")
+    cadence = pl.when(pl.col("grid") == "1d").then(DAY_S).otherwise("cadence_s")
+    slowest = short.group_by("point").agg(cadence.max().alias("cadence"))
+    at_least = 0
+    for limit in _CADENCE_CLASSES:
+        group = slowest.filter(pl.col("cadence") > at_least, pl.col("cadence") <= limit)
+        at_least = limit
+        if group.is_empty():
+            continue
+        margin = _MARGIN_READS * int(group["cadence"].max())  # type: ignore[arg-type]
+        parts.append(_scan(store, group["point"], start - margin, end + margin))
+        registers = short.filter(pl.col("kind") == PointKind.REGISTER).join(group, on="point", how="semi")
+        parts += _more_reads(store, parts[-1], registers["point"], (start, end), margin, latest=latest)
+    return pl.concat(parts).unique(["point", "ts"]).sort("point", "ts")
+
+
+def _more_reads(
+    store: ReadingStore,
+    scanned: pl.DataFrame,
+    registers: pl.Series,
+    window: tuple[int, int],
+    margin: int,
+    *,
+    latest: int,
+) -> list[pl.DataFrame]:
+    """Reads further out for the registers that have fewer than REACH on a side of the window."""
+    start, end = window
+    valid = scanned.filter("valid")
+    before = _counts(registers, valid.filter(pl.col("ts") < start))
+    parts = _step_out(store, before, start - margin, margin, is_before=True)
+    if end + margin <= latest + DAY_S:
+        after = _counts(registers, valid.filter(pl.col("ts") >= end))
+        parts += _step_out(store, after, end + margin, margin, is_before=False)
+    return parts
+
+
+def _step_out(
+    store: ReadingStore, counts: dict[int, int], border: int, margin: int, *, is_before: bool
+) -> list[pl.DataFrame]:
+    """Scan outwards from `border`, from stored read to stored read, until every point has REACH of them.
+
+    Points whose next read is about as far away are scanned together, so that one that was silent for a year
+    does not make the others read a year.
+    """
+    parts: list[pl.DataFrame] = []
+    waiting = [(border, {point: n for point, n in counts.items() if n < REACH})]
+    while waiting:
+        border, group = waiting.pop()
+        if not group:
+            continue
+        edges = store.edges(list(group), border, border)
+        beyond = edges.filter(pl.col("ts") < border if is_before else pl.col("ts") >= border)
+        distance = (pl.col("ts") - border).abs() // margin
+        for (_,), near in beyond.group_by((distance + 1).log(2).floor(), maintain_order=True):
+            far = near["ts"].min() if is_before else near["ts"].max()
+            reach = int(far) - margin if is_before else int(far) + margin  # type: ignore[arg-type]
+            found = _scan(store, near["point"], *((reach, border) if is_before else (border, reach)))
+            parts.append(found)
+            more = _counts(near["point"], found.filter("valid"))
+            waiting.append((reach, {p: n for p in more if (n := group[p] + more[p]) < REACH}))
+    return parts
+
+
+def _counts(points: pl.Series, reads: pl.DataFrame) -> dict[int, int]:
+    found = dict(reads.group_by("point").len().iter_rows())
+    return {point: found.get(point, 0) for point in points.unique()}
+
+
+def _scan(store: ReadingStore, points: Sequence[int] | pl.Series, start: int, end: int) -> pl.DataFrame:
+    return store.scan(list(dict.fromkeys(points)), start, end).collect(engine="streaming")

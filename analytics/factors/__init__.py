@@ -1,0 +1,1 @@
+"""Conversion factors as data: dated TOML rows, each with edition, source and confidence."""

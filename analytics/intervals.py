@@ -1,0 +1,183 @@
+"""From figures to stretches of time, and from stretches to hours and days.
+
+An amount belongs to its period, a power is spread over its cadence. Splitting is cumulative,
+round(A·k/n) − round(A·(k−1)/n) counted from the stretch's own start: the parts add up to A whatever window
+is asked, and cutting a window in two adds up.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import polars as pl
+
+from analytics.integers import milli_from_micro, narrow, rounded_quotient, wide
+from analytics.specs import point_specs, slot_end, slot_start
+from nengshao.domain.readings import MICRO
+from nengshao.domain.time import DAY_S, LOCAL_OFFSET_S
+from nengshao.domain.units import MILLI, PointKind
+from nengshao.frames import SEGMENTS, Contract, conform
+
+Interval = Literal["hour", "day"]
+
+_HOUR_S: Final = 3600
+_LENGTH: Final[dict[Interval, int]] = {"hour": _HOUR_S, "day": DAY_S}
+
+PARTS: Final = Contract(
+    "PARTS",
+    {
+        "point": pl.Int64,
+        "duty": pl.Int64,  # row number of the point's duty
+        "bucket": pl.Int64,  # start of the hour or day
+        "start": pl.Int64,  # half-open [start, end) within the bucket
+        "end": pl.Int64,
+        "amount": pl.Int64,  # 10⁻³ canonical unit; null for a block's part: its place is not known
+        "quality": pl.String,  # "measured" | "estimated" | "block"
+        "pending_from": pl.Int64,  # of the duty
+    },
+    key=("point", "start"),
+)
+
+USE: Final = Contract(
+    "USE",
+    {
+        "point": pl.Int64,
+        "start": pl.Int64,  # of the hour or day
+        "amount": pl.Int64,  # 10⁻³ canonical unit, measured + estimated; null if there is neither
+        "measured_s": pl.Int64,
+        "estimated_s": pl.Int64,
+        "block_s": pl.Int64,  # covered by blocks only: no amount, counts as missing
+    },
+    key=("point", "start"),
+)
+
+
+def segments_from_amounts(readings: pl.LazyFrame, points: pl.DataFrame) -> pl.LazyFrame:
+    """SEGMENTS of amount points, each over its period: its cadence, or its day, month or year.
+
+    `readings`: READINGS winners, sorted by (point, ts); invalid ones are passed over. Should a figure's
+    period begin before the period before it has ended (a changed cadence), the earlier one ends there and
+    keeps its amount; of two that begin together the later reading stands. So no second counts twice.
+    """
+    segments = _periods(readings, points, PointKind.AMOUNT).with_columns(
+        amount=milli_from_micro(pl.col("value")), quality=pl.lit("measured")
+    )
+    return conform(segments, SEGMENTS)
+
+
+def segments_from_powers(readings: pl.LazyFrame, points: pl.DataFrame) -> pl.LazyFrame:
+    """SEGMENTS of power points: mean power × the time it stands for (10⁻⁶ unit per hour × seconds)."""
+    energy = wide("value") * (pl.col("end") - pl.col("start"))
+    divisor = pl.lit(_HOUR_S * MICRO // MILLI, pl.Int128)
+    segments = _periods(readings, points, PointKind.POWER).with_columns(
+        amount=narrow(rounded_quotient(energy, divisor)), quality=pl.lit("measured")
+    )
+    return conform(segments, SEGMENTS)
+
+
+def _periods(readings: pl.LazyFrame, points: pl.DataFrame, kind: PointKind) -> pl.LazyFrame:
+    specs = (
+        point_specs(points)
+        .filter(pl.col("kind") == kind)
+        .select("point", "spell", "spell_end", "valid_from", "reads_to", "grid", "cadence_s")
+    )
+    next_start = pl.when(pl.col("spell") == pl.col("spell").shift(-1)).then(pl.col("start").shift(-1))
+    own_start, own_end = pl.col("ts"), pl.col("ts") + pl.col("cadence_s")
+    if (specs["grid"] != "cadence").any():  # calendar arithmetic only where there is a calendar series
+        in_cadence = pl.col("grid") == "cadence"
+        own_start = pl.when(in_cadence).then(own_start).otherwise(slot_start(pl.col("ts")))
+        own_end = pl.when(in_cadence).then(own_end).otherwise(slot_end(pl.col("ts")))
+    return (
+        readings.filter("valid")
+        .select("point", "ts", "value")
+        .join(specs.lazy(), on="point", maintain_order="left")
+        .filter(pl.col("ts") >= pl.col("valid_from"), pl.col("ts") < pl.col("reads_to"))
+        .with_columns(start=own_start, end=own_end)
+        .with_columns(end=pl.min_horizontal("end", "spell_end", next_start))
+        .filter(pl.col("start") < pl.col("end"))
+    )
+
+
+def parts_per_interval(
+    segments: pl.LazyFrame, duties: pl.DataFrame, interval: Interval, start: int, end: int
+) -> pl.LazyFrame:
+    """PARTS: segments cut at the borders of hours or days, within [start, end) and the points' duty.
+
+    `duties`: `specs.point_duties`. A measured segment longer than the interval is spread: estimated. A
+    missing one has no parts.
+    """
+    length = _LENGTH[interval]
+    duty = duties.with_row_index("duty").select(
+        "point", pl.col("duty").cast(pl.Int64), "on_from", "on_to", "pending_from"
+    )
+    seg_length = pl.col("end") - pl.col("start")
+    spread = (pl.col("quality") == "measured") & (seg_length > length)
+    inside = (
+        segments.filter(pl.col("quality") != "missing", pl.col("end") > start, pl.col("start") < end)
+        .join(duty.lazy(), on="point", maintain_order="left")
+        .with_columns(
+            seg_start=pl.col("start"),
+            seg_length=seg_length,
+            seg_amount=pl.when(pl.col("quality") != "block").then("amount"),
+            quality=pl.when(spread).then(pl.lit("estimated")).otherwise("quality"),
+            start=pl.max_horizontal("start", "on_from", start),
+            end=pl.min_horizontal("end", "on_to", end),
+        )
+        .filter(pl.col("start") < pl.col("end"))
+        .with_columns(first=_bucket(pl.col("start"), length), last=_bucket(pl.col("end") - 1, length))
+    )
+    is_whole = (pl.col("first") == pl.col("last")) & (pl.col("end") - pl.col("start") == pl.col("seg_length"))
+    whole = inside.filter(is_whole).with_columns(bucket="first", amount="seg_amount")
+    cut = _cut(inside.filter(~is_whole), length)
+    columns = list(PARTS.schema)
+    return conform(pl.concat([whole.select(columns), cut.select(columns)]), PARTS)
+
+
+def _cut(inside: pl.LazyFrame, length: int) -> pl.LazyFrame:
+    """Segments in several buckets, or clipped, one row a bucket, their amounts split cumulatively."""
+    buckets = pl.int_ranges("first", pl.col("last") + 1, length, dtype=pl.Int64)
+    return (
+        inside.with_columns(bucket=buckets)
+        .explode("bucket", empty_as_null=False)
+        .with_columns(
+            start=pl.max_horizontal("start", "bucket"),
+            end=pl.min_horizontal("end", pl.col("bucket") + length),
+        )
+        .with_columns(amount=narrow(_amount_until(pl.col("end")) - _amount_until(pl.col("start"))))
+    )
+
+
+def _amount_until(instant: pl.Expr) -> pl.Expr:
+    elapsed = instant - pl.col("seg_start")
+    return rounded_quotient(wide("seg_amount") * elapsed, pl.col("seg_length"))
+
+
+def _bucket(instant: pl.Expr, length: int) -> pl.Expr:
+    return (instant + LOCAL_OFFSET_S) // length * length - LOCAL_OFFSET_S
+
+
+def use_per_interval(
+    segments: pl.LazyFrame, duties: pl.DataFrame, interval: Interval, start: int, end: int
+) -> pl.LazyFrame:
+    """USE: energy and covered time per point and hour or day of [start, end). Intervals without any
+    coverage have no row: missing is never zero."""
+    grouped = (
+        parts_per_interval(segments, duties, interval, start, end)
+        .group_by("point", "bucket")
+        .agg(**covered_seconds())
+    )
+    return conform(grouped.with_columns(start="bucket").pipe(with_known_amount), USE)
+
+
+def covered_seconds() -> dict[str, pl.Expr]:
+    """Aggregates of PARTS: amount, and seconds by quality."""
+    length = pl.col("end") - pl.col("start")
+    return {
+        "amount": pl.col("amount").sum(),
+        **{f"{q}_s": length.filter(pl.col("quality") == q).sum() for q in ("measured", "estimated", "block")},
+    }
+
+
+def with_known_amount(use: pl.LazyFrame) -> pl.LazyFrame:
+    """The frame with `amount` null where no second is measured or estimated (a sum of nothing is 0)."""
+    return use.with_columns(amount=pl.when(pl.col("measured_s") + pl.col("estimated_s") > 0).then("amount"))

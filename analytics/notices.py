@@ -1,0 +1,59 @@
+"""What people are told when an alert fires, ends, or is corrected. Chinese first, then English."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+import polars as pl
+
+from analytics.explanation import UNCONFIRMED_LABEL
+from nengshao.domain.alerts import AlertState, Transition
+from nengshao.domain.rules import Rule
+from nengshao.domain.time import local_text
+from nengshao.ports import Notice
+
+_TOLD: Final = {
+    AlertState.FIRING: ("fired", "预警", "alert"),
+    AlertState.RESOLVED: ("resolved", "预警解除", "resolved"),
+    AlertState.CORRECTED: ("corrected", "预警更正", "corrected"),
+}
+
+
+def notices_of(
+    transitions: Iterable[Transition], rules: Mapping[str, Rule], enterprises: pl.DataFrame, *, as_of: int
+) -> list[Notice]:
+    """A notice for every alert that fires, and for the end of every one that had fired."""
+    names = dict(enterprises.select("enterprise", "name").iter_rows())
+    return [
+        _notice(step, rules.get(step.alert.rule), names.get(step.alert.enterprise, ""), as_of)
+        for step in transitions
+        if step.alert.state is AlertState.FIRING
+        or (step.before is AlertState.FIRING and not step.alert.is_open)
+    ]
+
+
+def _notice(step: Transition, rule: Rule | None, name: str, as_of: int) -> Notice:
+    alert = step.alert
+    reason, word_zh, word_en = _TOLD[alert.state]
+    summary_zh, summary_en = (rule.summary_zh, rule.summary_en) if rule else (alert.rule, alert.rule)
+    moment = local_text(alert.seen_at)
+    lines = [
+        f"{name or alert.enterprise}：{summary_zh}（{alert.subject}），截至 {moment}",
+        f"{alert.enterprise}: {summary_en} ({alert.subject}), as of {moment}",
+    ]
+    if not alert.is_confirmed:
+        lines.append(UNCONFIRMED_LABEL)
+    # The step's own event time is part of the id: an alert that fires again later is told again.
+    identity = f"{alert.alert_id}/{reason}/{alert.ended_at or alert.fired_at}"
+    return Notice(
+        notice_id=hashlib.sha256(identity.encode()).hexdigest()[:32],
+        alert_id=alert.alert_id,
+        enterprise=alert.enterprise,
+        group=f"{alert.enterprise}/{alert.rule}",
+        reason=reason,
+        subject=f"【{word_zh}】{name or alert.enterprise} {summary_zh} / {word_en}: {summary_en}",
+        body="\n".join(lines),
+        made_at=as_of,
+    )

@@ -1,0 +1,101 @@
+"""Frames into tables and back, and statements over many keys at once."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+import polars as pl
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection
+
+_AT_ONCE: Final = 10_000
+"""Values in one IN list: SQLite takes 32 766 in a statement, PostgreSQL 65 535."""
+
+Schema = Mapping[str, pl.DataType | type[pl.DataType]]
+Row = dict[str, Any]
+Rows = Sequence[Row]
+T = TypeVar("T")
+
+
+def chunks(values: Sequence[T], size: int = _AT_ONCE) -> Iterator[Sequence[T]]:
+    """`values` in pieces that fit into one statement."""
+    for start in range(0, len(values), size):
+        yield values[start : start + size]
+
+
+def upsert(connection: Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
+    """An INSERT into `table` that can say ON CONFLICT, in the dialect of the connection."""
+    return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
+
+
+def run_many(connection: Connection, statement: sa.Executable, rows: Rows) -> None:
+    """Execute `statement` for each row. No rows: nothing (SQLAlchemy would execute it once, bare)."""
+    if rows:
+        connection.execute(statement, rows)
+
+
+def delete_each(connection: Connection, table: sa.Table, rows: Rows) -> None:
+    """Delete the rows of `table` that equal one of `rows` in all columns the latter have.
+
+    They are locked in the order given: sorted rows cannot deadlock with another worker's.
+    """
+    if not rows:
+        return
+    names = list(rows[0])
+    equal = [table.c[name] == sa.bindparam(f"of_{name}") for name in names]
+    run_many(connection, sa.delete(table).where(*equal), [{f"of_{n}": row[n] for n in names} for row in rows])
+
+
+def select_among(
+    connection: Connection, select: sa.Select[Any], column: sa.ColumnElement[Any], values: Iterable[Any]
+) -> list[Any]:
+    """Rows of `select` whose `column` is one of `values`; in no order."""
+    found: list[Any] = []
+    for some in chunks(sorted(value for value in set(values) if _can_be_there(value))):
+        found.extend(connection.execute(select.where(column.in_(some))))
+    return found
+
+
+def storable_text(text: str, length: int) -> str:
+    """`text` as both databases can hold it: no NUL, no lone surrogate, at most `length` characters."""
+    return text[:length].replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+
+
+def _can_be_there(value: object) -> bool:
+    return not isinstance(value, str) or storable_text(value, len(value)) == value
+
+
+def frame_of(rows: Iterable[Any], schema: Schema) -> pl.DataFrame:
+    """Rows, in the order of the schema's columns, as a frame of exactly that schema."""
+    columns = list(zip(*rows, strict=True)) or [()] * len(schema)
+    series = [
+        pl.Series(name, values, dtype=dtype)
+        for (name, dtype), values in zip(schema.items(), columns, strict=True)
+    ]
+    return pl.DataFrame(series)
+
+
+def columns_of(table: sa.Table, schema: Schema) -> list[sa.Column[Any]]:
+    """The table's columns in the schema's order."""
+    return [table.c[name] for name in schema]
+
+
+def rows_of(frame: pl.DataFrame, schema: Schema, *, by: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """The frame's rows with the schema's columns, sorted by `by`, ready to be executed."""
+    chosen = frame.select(list(schema))
+    return (chosen.sort(by) if by else chosen).rows(named=True)
+
+
+def bytes_of_frame(frame: pl.DataFrame) -> bytes:
+    """The frame as one compressed blob, types included."""
+    buffer = io.BytesIO()
+    frame.write_ipc(buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def frame_of_bytes(blob: bytes) -> pl.DataFrame:
+    """The frame that `bytes_of_frame` was given."""
+    return pl.read_ipc(io.BytesIO(blob))

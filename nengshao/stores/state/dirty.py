@@ -1,0 +1,60 @@
+"""Dirty days: what has to be computed again, each with the generation of its last change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import polars as pl
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection
+
+from nengshao.ports import DIRTY_SCHEMA
+from nengshao.stores.state.bulk import columns_of, frame_of, rows_of, run_many, upsert
+from nengshao.stores.state.engine import next_generation
+from nengshao.stores.state.part import Part
+from nengshao.stores.state.schema import dirty_days
+
+_CLAIMED: Final = {**DIRTY_SCHEMA, "generation": pl.Int64}
+
+
+class SqlDirtyDays(Part):
+    """Marking and claiming."""
+
+    def mark_dirty(self, dirty: pl.DataFrame) -> None:
+        """Upsert DIRTY_SCHEMA rows; every one gets a generation that no claim has seen."""
+        if dirty.is_empty():
+            return
+        with self._db.writing() as connection:
+            write_dirty(connection, dirty, self._partition)
+
+    def claim_dirty(self, partition: int, limit: int) -> pl.DataFrame:
+        """Up to `limit` dirty days, oldest first: enterprise, day, late, generation. Changes nothing."""
+        query = sa.select(*columns_of(dirty_days, _CLAIMED)).where(dirty_days.c.partition == partition)
+        ordered = query.order_by(dirty_days.c.day, dirty_days.c.enterprise).limit(limit)
+        with self._db.reading() as connection:
+            return frame_of(connection.execute(ordered), _CLAIMED)
+
+
+def write_dirty(connection: Connection, dirty: pl.DataFrame, partition: Callable[[str], int]) -> None:
+    """Mark the days within a transaction. `late` stays true until the day is cleared."""
+    if dirty.is_empty():
+        return
+    once = dirty.group_by("enterprise", "day").agg(pl.col("late").any())
+    generation = next_generation(connection)
+    rows = [
+        row | {"partition": partition(row["enterprise"]), "generation": generation}
+        for row in rows_of(once, DIRTY_SCHEMA, by=("enterprise", "day"))
+    ]
+    run_many(connection, marking(connection), rows)
+
+
+def marking(connection: Connection) -> sqlite.Insert | postgresql.Insert:
+    """INSERT of dirty days that keeps an older `late` and takes the newer generation."""
+    statement = upsert(connection, dirty_days)
+    new = statement.excluded
+    return statement.on_conflict_do_update(
+        index_elements=["enterprise", "day"],
+        set_={"late": sa.or_(dirty_days.c.late, new.late), "generation": new.generation},
+    )

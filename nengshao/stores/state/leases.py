@@ -1,0 +1,73 @@
+"""Who may write: leases on the store's own clock, and the check that every commit makes."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from nengshao.domain.errors import LeaseLost
+from nengshao.ports import Lease
+from nengshao.stores.state.bulk import upsert
+from nengshao.stores.state.engine import store_time
+from nengshao.stores.state.part import Part
+from nengshao.stores.state.schema import leases
+
+
+class SqlLeases(Part):
+    """`nengshao.ports.Leases`."""
+
+    def acquire_lease(self, kind: str, partition: int, holder: str, ttl_s: float) -> Lease | None:
+        """The lease if it is free, expired or this holder's own; a new holder has a new epoch."""
+        with self._db.writing() as connection:
+            blank = {"kind": kind, "partition": partition, "holder": "", "epoch": 0, "expires_at": 0.0}
+            connection.execute(upsert(connection, leases).values(blank).on_conflict_do_nothing())
+            row = connection.execute(
+                sa.select(leases.c.holder, leases.c.epoch, leases.c.expires_at)
+                .where(_same(kind, partition))
+                .with_for_update()
+            ).one()
+            now = store_time(connection)  # after the wait for the row
+            if row.holder != holder and row.expires_at > now:
+                return None
+            epoch = row.epoch if row.holder == holder else row.epoch + 1
+            lease = Lease(kind, partition, holder, epoch, now + ttl_s)
+            _write(connection, lease)
+            return lease
+
+    def renew_lease(self, lease: Lease, ttl_s: float) -> Lease:
+        """The lease, prolonged, even if it had expired. Raises: LeaseLost if another holder has it."""
+        with self._db.writing() as connection:
+            check_lease(connection, lease, for_update=True)
+            expires_at = store_time(connection) + ttl_s
+            renewed = Lease(lease.kind, lease.partition, lease.holder, lease.epoch, expires_at)
+            _write(connection, renewed)
+            return renewed
+
+    def release_lease(self, lease: Lease) -> None:
+        """Give it back, if it is still ours: from now on nobody commits under its epoch."""
+        with self._db.writing() as connection:
+            ours = sa.and_(_same(lease.kind, lease.partition), _held(lease))
+            connection.execute(sa.update(leases).where(ours).values(holder="", expires_at=0.0))
+
+
+def check_lease(connection: Connection, lease: Lease, *, for_update: bool = False) -> None:
+    """Make sure that the lease has not passed on, and cannot before this transaction has ended.
+
+    An expired lease that nobody took is still good. Raises: LeaseLost.
+    """
+    query = sa.select(leases.c.epoch).where(_same(lease.kind, lease.partition), _held(lease))
+    if connection.execute(query.with_for_update(read=not for_update)).first() is None:
+        raise LeaseLost(f"{lease.kind} {lease.partition}: epoch {lease.epoch} of {lease.holder} is over")
+
+
+def _same(kind: str, partition: int) -> sa.ColumnElement[bool]:
+    return sa.and_(leases.c.kind == kind, leases.c.partition == partition)
+
+
+def _held(lease: Lease) -> sa.ColumnElement[bool]:
+    return sa.and_(leases.c.holder == lease.holder, leases.c.epoch == lease.epoch)
+
+
+def _write(connection: Connection, lease: Lease) -> None:
+    values = {"holder": lease.holder, "epoch": lease.epoch, "expires_at": lease.expires_at}
+    connection.execute(sa.update(leases).where(_same(lease.kind, lease.partition)).values(values))

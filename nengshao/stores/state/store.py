@@ -1,0 +1,104 @@
+"""The store as a whole: its parts put together, its schema, its life."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import sqlalchemy as sa
+
+from nengshao.domain.errors import ConfigError
+from nengshao.stores.state.alerts import SqlAlerts
+from nengshao.stores.state.assessments import SqlAssessments
+from nengshao.stores.state.books import SqlBooks
+from nengshao.stores.state.devices import SqlDevices
+from nengshao.stores.state.dirty import SqlDirtyDays
+from nengshao.stores.state.engine import Database
+from nengshao.stores.state.inbox import SqlInbox
+from nengshao.stores.state.intents import SqlIntents
+from nengshao.stores.state.leases import SqlLeases
+from nengshao.stores.state.migrations.upgrade import upgrade_schema
+from nengshao.stores.state.outbox import SqlOutbox
+from nengshao.stores.state.quarantine import SqlQuarantine
+from nengshao.stores.state.quarantine_gate import QuarantineCaps
+from nengshao.stores.state.registry import SqlRegistry
+from nengshao.stores.state.schema import settings
+
+_DEFAULT_CAPS: Final = QuarantineCaps()
+
+
+class SqlStateStore(
+    SqlLeases,
+    SqlIntents,
+    SqlInbox,
+    SqlQuarantine,
+    SqlDevices,
+    SqlBooks,
+    SqlDirtyDays,
+    SqlAssessments,
+    SqlAlerts,
+    SqlOutbox,
+    SqlRegistry,
+):
+    """`nengshao.ports.StateStore` on SQLite or PostgreSQL. Its methods may be called from any thread.
+
+    Raises, from every method: StoreUnavailable (try again), StoreRejected (the database refuses the rows).
+    """
+
+    def __init__(self, database: Database, partitions: int, caps: QuarantineCaps) -> None:
+        """Call `migrate` before anything else."""
+        super().__init__(database, partitions, caps)
+
+    def migrate(self) -> None:
+        """Bring the schema to this version; safe to call again, and from several processes at once.
+
+        Raises: ConfigError if the database was set up with another number of partitions, or is newer.
+        """
+        with self._db.writing() as connection:
+            upgrade_schema(connection)
+            query = sa.select(settings.c.value).where(settings.c.name == "partitions")
+            there = connection.execute(query).scalar()
+            if there is None:
+                connection.execute(sa.insert(settings).values(name="partitions", value=self._partitions))
+            elif there != self._partitions:
+                raise ConfigError(
+                    [
+                        f"状态库的分区数为 {there}，设置为 {self._partitions} / "
+                        f"the state has {there} partitions, the settings say {self._partitions}"
+                    ]
+                )
+
+    def ping(self) -> None:
+        """Raises StoreUnavailable if the store does not answer."""
+        with self._db.reading() as connection:
+            connection.execute(sa.select(sa.literal(1)))
+
+    def close(self) -> None:
+        """Release what is held. Safe to call twice."""
+        self._db.close()
+
+
+def open_state(
+    url: str,
+    partitions: int = 1,
+    *,
+    raw_cap_message: int = _DEFAULT_CAPS.raw_cap_message,
+    raw_cap_device: int = _DEFAULT_CAPS.raw_cap_device,
+    raw_cap_total: int = _DEFAULT_CAPS.raw_cap_total,
+    row_cap_device: int = _DEFAULT_CAPS.row_cap_device,
+    row_cap_total: int = _DEFAULT_CAPS.row_cap_total,
+) -> SqlStateStore:
+    """The store at `sqlite:///path` or `postgresql://user:password@host/database`; nothing is connected yet.
+
+    The caps bound the quarantine: raw bytes of one message, of a device and in all; rows of a device and in
+    all. Raises: ConfigError for another kind of URL, or no partitions.
+    """
+    if partitions < 1:
+        raise ConfigError([f"分区数须为正 / partitions must be positive: {partitions}"])
+    caps = QuarantineCaps(
+        raw_cap_message=raw_cap_message,
+        raw_cap_device=raw_cap_device,
+        raw_cap_total=raw_cap_total,
+        row_cap_device=row_cap_device,
+        row_cap_total=row_cap_total,
+    )
+    return SqlStateStore(Database(url), partitions, caps)

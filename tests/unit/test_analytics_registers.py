@@ -1,0 +1,156 @@
+"""Registers: what becomes of two reads, and of a wrong one between them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+import pytest
+
+from analytics.registers import deltas_from_registers, register_events
+from tests.support import metering as m
+
+Q = m.QUARTER
+
+
+def segments(
+    values: list[float | None], spec: dict[str, Any] | None = None, **more: Any
+) -> list[tuple[Any, ...]]:
+    """(start, end, amount, quality) with times in quarters of an hour after T0."""
+    spec = spec or m.point(1)
+    reads = m.readings(1, m.kwh(*values, step=more.get("step", Q)))  # type: ignore[arg-type]
+    frame = deltas_from_registers(reads.lazy(), m.points(spec), more.get("changes", m.changes())).collect()
+    return [
+        ((a - m.T0) / Q, (b - m.T0) / Q, amount, quality) for _, a, b, amount, quality in frame.iter_rows()
+    ]
+
+
+def events(
+    values: list[float | None], spec: dict[str, Any] | None = None, **more: Any
+) -> list[tuple[float, str]]:
+    reads = m.readings(1, m.kwh(*values))  # type: ignore[arg-type]
+    frame = register_events(reads.lazy(), m.points(spec or m.point(1)), more.get("changes", m.changes()))
+    return [((ts - m.T0) / Q, event) for _, ts, event in frame.collect().iter_rows()]
+
+
+def test_reads_become_the_energy_between_them() -> None:
+    assert segments([100, 101.5, 104]) == [(0, 1, 1500, "measured"), (1, 2, 2500, "measured")]
+
+
+@pytest.mark.parametrize(
+    ("missed", "quality"),
+    [(0, "measured"), (1, "estimated"), (15, "estimated"), (16, "block"), (40, "block")],
+)
+def test_a_gap_is_measured_estimated_or_a_block_by_its_length(missed: int, quality: str) -> None:
+    # 4 h = 16 quarters is the longest gap that is interpolated: 15 missed reads
+    assert segments([0, *[None] * missed, 5]) == [(0, missed + 1, 5000, quality)]
+
+
+def test_one_and_a_half_cadences_are_still_measured() -> None:
+    assert segments([0, 1], step=Q * 3 // 2)[0][3] == "measured"
+    assert segments([0, 1], step=Q * 3 // 2 + 1)[0][3] == "estimated"
+
+
+def test_a_rollover_within_capacity_counts_on() -> None:
+    spec = m.point(1, register_modulus=1_000 * 1_000_000)
+    assert segments([999, 2], spec) == [(0, 1, 3000, "measured")]
+    assert events([999, 2], spec) == [(1, "rollover")]
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        m.point(1),  # the register's size is not known
+        m.point(1, register_modulus=1_000_000_000, capacity=None),  # nothing says that it fits
+        m.point(1, register_modulus=1_000_000_000, capacity=8_000),  # 3 kWh don't fit into a quarter at 8 kW
+    ],
+    ids=["no size", "no capacity", "above capacity"],
+)
+def test_any_other_fall_is_missing_with_an_event(spec: dict[str, Any]) -> None:
+    assert segments([999, 2], spec) == [(0, 1, None, "missing")]
+    assert events([999, 2], spec) == [(1, "fall")]
+
+
+def test_a_replacement_counts_to_the_closing_and_from_the_opening_read() -> None:
+    at = m.T0 + Q + 300
+    change = m.changes((1, at, 12_000_000, 500_000))
+    found = segments([10, 11, 2], changes=change)
+    assert [amount for *_, amount, _ in found] == [1000, 1000, 1500]
+    assert [s[:2] for s in found] == [(0, 1), (1, 4 / 3), (4 / 3, 2)]
+    assert events([10, 11, 2], changes=change) == [(4 / 3, "replacement")]
+
+
+def test_a_read_at_the_instant_of_the_replacement_gives_way_to_the_registry() -> None:
+    change = m.changes((1, m.T0 + Q, 11_000_000, 0))
+    assert [s[2] for s in segments([10, 999, 2], changes=change)] == [1000, 2000]
+
+
+def test_two_replacements_between_two_reads_both_count() -> None:
+    change = m.changes((1, m.T0 + 300, 11_000_000, 0), (1, m.T0 + 600, 2_000_000, 0))
+    assert [s[2] for s in segments([10, 3], changes=change)] == [1000, 2000, 3000]
+
+
+def test_a_replacement_of_another_point_changes_nothing() -> None:
+    assert segments([10, 11], changes=m.changes((2, m.T0 + 300, 0, 0))) == [(0, 1, 1000, "measured")]
+
+
+@pytest.mark.parametrize("wrong", [9000, 3], ids=["spike", "dip"])
+def test_a_single_wrong_read_is_left_out_and_its_neighbours_are_joined(wrong: float) -> None:
+    assert segments([100, 101, wrong, 103, 104]) == [
+        (0, 1, 1000, "measured"),
+        (1, 3, 2000, "estimated"),
+        (3, 4, 1000, "measured"),
+    ]
+    assert events([100, 101, wrong, 103, 104]) == [(2, "spike")]
+
+
+@pytest.mark.parametrize("wrong", [9000, 3], ids=["spike", "dip"])
+def test_a_wrong_read_shows_without_a_capacity_too(wrong: float) -> None:
+    found = segments([100, 101, wrong, 103, 104], m.point(1, capacity=None))
+    assert [s[2] for s in found] == [1000, 2000, 1000]
+
+
+def test_a_rise_above_capacity_that_stays_is_missing_with_an_event() -> None:
+    values: list[float | None] = [100, 101, 9000, 9001]
+    assert segments(values)[1] == (1, 2, None, "missing")
+    assert events(values) == [(2, "implausible_rise")]
+
+
+def test_an_unregistered_replacement_is_a_fall_and_counts_on_afterwards() -> None:
+    values: list[float | None] = [100, 101, 5, 6, 7]
+    assert [s[2] for s in segments(values)] == [1000, None, 1000, 1000]
+    assert events(values) == [(2, "fall")]
+
+
+def test_invalid_reads_are_passed_over() -> None:
+    reads = m.readings(1, m.kwh(1, 99, 3)).with_columns(valid=pl.Series([True, False, True]))
+    found = deltas_from_registers(reads.lazy(), m.points(m.point(1)), m.changes()).collect()
+    assert found["amount"].to_list() == [2000]
+
+
+def test_nothing_is_counted_across_a_time_out_of_force() -> None:
+    spec = m.points(m.point(1, valid_to=m.T0 + 2 * Q), m.point(1, valid_from=m.T0 + 4 * Q))
+    reads = m.readings(1, m.kwh(0, 1, 2, 3, 4, 5))
+    found = deltas_from_registers(reads.lazy(), spec, m.changes()).collect()
+    assert [(a - m.T0) // Q for a in found["start"]] == [0, 1, 4]  # the closing read at 2 still counts
+
+
+def test_a_new_specification_of_the_same_point_goes_on() -> None:
+    spec = m.points(
+        m.point(1, valid_to=m.T0 + 2 * Q), m.point(1, valid_from=m.T0 + 2 * Q, capacity=9_000_000)
+    )
+    reads = m.readings(1, m.kwh(0, 1, 2, 3))
+    found = deltas_from_registers(reads.lazy(), spec, m.changes()).collect()
+    assert found["amount"].to_list() == [1000, 1000, 1000]
+
+
+def test_points_do_not_mix() -> None:
+    reads = pl.concat([m.readings(1, m.kwh(0, 1)), m.readings(2, m.kwh(500, 502))])
+    found = deltas_from_registers(reads.lazy(), m.points(m.point(1), m.point(2)), m.changes()).collect()
+    assert found["amount"].to_list() == [1000, 2000]
+
+
+def test_values_are_rounded_so_that_differences_add_up() -> None:
+    reads = m.readings(1, [(m.T0, 500), (m.T0 + Q, 1_500), (m.T0 + 2 * Q, 2_501)])  # 0.5, 1.5, 2.501 Wh
+    found = deltas_from_registers(reads.lazy(), m.points(m.point(1)), m.changes()).collect()
+    assert found["amount"].to_list() == [2, 1]  # half to even: 0, 2; then 3

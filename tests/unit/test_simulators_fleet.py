@@ -1,0 +1,260 @@
+import datetime as dt
+import itertools
+import json
+from collections import Counter, defaultdict
+
+import polars as pl
+import pytest
+
+from nengshao.domain.codes import is_credit_code
+from nengshao.domain.time import DAY_S, instant_of, parse_instant
+from nengshao.domain.units import MILLI, to_canonical
+from nengshao.registry_tables import registry_of
+from simulators.codes import fictitious_credit_code, organisation_check_character
+from simulators.faults import MANGLINGS, Fault, mangled
+from simulators.fleet import Fleet
+from simulators.loads import Run
+from simulators.plants import PLANTS
+from simulators.replay import ENTERPRISE, RealPlant, read_usage
+
+START = dt.date(2025, 1, 1)
+
+
+@pytest.fixture(scope="module")
+def faulty() -> Fleet:
+    return Fleet(11, per_message=96)
+
+
+@pytest.fixture(scope="module")
+def clean() -> Fleet:
+    return Fleet(11, days=90, per_message=96, faulty=False)
+
+
+def items_of(payload):
+    """The items of a payload that can be read; none of a mangled one."""
+    try:
+        items = json.loads(payload)["data"]
+    except ValueError:
+        return []
+    return [item for item in items if "statDate" in item and not isinstance(item["dataValue"], str)]
+
+
+def readings(fleet):
+    """(enterprise, dataCode, meter) → {instant: value as sent}."""
+    winners = defaultdict(dict)
+    for message in fleet.messages(0, fleet.end + DAY_S):
+        for item in items_of(message.payload):
+            key = (message.enterprise, item["dataCode"].replace("-", ""), item["meter"])
+            winners[key][parse_instant(item["statDate"])] = item["dataValue"]
+    return winners
+
+
+def test_a_fictitious_code_passes_every_check_but_its_division_does_not_exist():
+    codes = [fictitious_credit_code(number) for number in range(200)]
+    assert all(is_credit_code(code) for code in codes)
+    assert {code[2:8] for code in codes} == {"990101"}
+    assert len(set(codes)) == 200
+    # 91350100M000100Y43 is the example of GB 32100-2015 that public validators test with.
+    assert organisation_check_character("M000100Y") == "4"
+
+
+def test_a_clean_fleet_sends_exactly_the_truth(clean):
+    winners = readings(clean)
+    rows = clean.registry_tables()["points"]
+    points = {(row["enterprise"], row["data_code"], row["meter"]): row for row in rows}
+    truth = clean.truth().group_by("enterprise", "tag", "kind").agg(pl.col("amount").sum())
+    start = instant_of(START)
+    checked = 0
+    for enterprise, tag, kind, amount in truth.iter_rows():
+        data_code, stat_type, meter = tag.split(".")
+        row = points[enterprise, data_code, meter]
+        series = winners[enterprise, data_code, meter]
+        scale = {"kWh": 1000, "m3": 1000, "GJ": 1_000_000, "kg": 1000, "t": 1_000_000}[row["unit"]]
+        if stat_type == "2":
+            assert not series  # typed by hand, never on the wire
+            continue
+        if kind == "register":
+            used = series[clean.end] - series[start]
+        elif kind == "power":
+            used = sum(series.values()) * int(row["cadence_s"]) / 3600
+        else:
+            used = sum(series.values())
+        scale *= int(row["ratio"])
+        difference = round(used * scale) - amount
+        assert difference % (int(row["register_size"] or 10**9) * scale) == 0
+        checked += 1
+    assert checked == 14
+
+
+def test_sub_meters_measure_a_part_of_what_the_boundary_measures(clean):
+    electric = clean.truth().filter(pl.col("carrier") == "electricity")
+    days = electric.group_by("enterprise", "day").agg(
+        boundary=pl.col("amount").filter(pl.col("role") == "input").sum(),
+        inside=pl.col("amount").filter(pl.col("role") == "sub").sum(),
+    )
+    assert days.height == 3 * 90
+    assert days.filter(pl.col("inside") >= pl.col("boundary")).is_empty()
+
+
+def test_what_a_person_enters_is_the_months_truth(clean):
+    uploads = list(clean.uploads(0, clean.end + 30 * DAY_S))
+    assert len(uploads) == 3  # January to March
+    lines = [line.split(",") for u in uploads for line in u.content.decode().splitlines()[1:]]
+    entered = sum(float(line[5]) for line in lines if line[1] == "0000000001010011")
+    true = clean.truth().filter(pl.col("carrier") == "raw_coal")["amount"].sum()
+    assert round(entered * 1e6) == true
+    assert all(line[4].endswith("-01 00:00:00") for line in lines)
+
+
+def test_a_month_is_entered_late_and_another_is_corrected_in_a_faulty_year(faulty):
+    uploads = list(faulty.uploads(0, faulty.end + 30 * DAY_S))
+    months = Counter(u.name[:7] for u in uploads)
+    assert max(months.values()) == 2
+    assert len(uploads) == 13
+    by_hand = {r.fault for r in faulty.fault_records if r.device == "cement-desk"}
+    assert by_hand == {Fault.LATE, Fault.CORRECTION}
+
+
+@pytest.mark.parametrize("plant", PLANTS.values(), ids=PLANTS)
+def test_no_point_carries_more_than_its_rated_capacity(plant):
+    flows = plant.loads(Run("any", dt.date(2025, 7, 1), 60))  # midsummer: cooling and grinding at their most
+    for spec in plant.points:
+        hours = spec.cadence_s / 3600
+        per_hour = spec.capacity_per_hour * to_canonical(spec.unit) * MILLI
+        flow = flows[spec.load]
+        most = max(sum(flow[i : i + spec.step]) for i in range(0, len(flow), spec.step))
+        assert 0 < most <= per_hour * hours, spec.name
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_others():
+    window = (instant_of(START) + 20 * DAY_S, instant_of(START) + 21 * DAY_S)
+    runs = [[m.payload for m in Fleet(seed, days=40).messages(*window)] for seed in (3, 3, 4)]
+    assert runs[0]
+    assert runs[0] == runs[1] != runs[2]
+
+
+@pytest.mark.parametrize("per_message", [1, 7, 24])  # 7 does not divide a day: the last message is short
+def test_the_same_bytes_however_the_run_is_cut_into_windows(per_message):
+    fleet = Fleet(7, days=45, per_message=per_message)
+    begin, end = instant_of(START) - 5, fleet.end + DAY_S
+    whole = list(fleet.messages(begin, end))
+    cuts = [begin, begin + 6, *range(begin + 1234, end, 98_765), end]
+    assert [m for a, b in itertools.pairwise(cuts) for m in fleet.messages(a, b)] == whole
+    assert [m.at for m in whole] == sorted(m.at for m in whole)
+    for start, stop in itertools.pairwise(cuts):
+        assert all(start <= m.at < stop for m in fleet.messages(start, stop))
+    tables = list(fleet.uploads(begin, end))
+    assert [u for a, b in itertools.pairwise(cuts) for u in fleet.uploads(a, b)] == tables
+
+
+def test_a_number_names_one_message_of_a_device(faulty):
+    payloads = {}
+    for message in faulty.messages(0, faulty.end + DAY_S):
+        payloads.setdefault((message.enterprise, message.device, message.seq), set()).add(message.payload)
+    assert all(len(versions) == 1 for versions in payloads.values())
+
+
+def test_the_truth_does_not_depend_on_how_it_is_told(clean):
+    assert Fleet(11, days=90).truth().equals(clean.truth())
+    assert not clean.fault_records
+
+
+def test_every_fault_class_happens_in_a_year_and_has_its_record(faulty):
+    assert {r.fault for r in faulty.fault_records} == set(Fault)
+
+
+@pytest.mark.parametrize(("seed", "per_message"), [(1, 1), (2, 96), (99, 4)])
+def test_every_fault_class_happens_in_a_quarter_of_a_year_too(seed, per_message):
+    fleet = Fleet(seed, days=90, per_message=per_message)
+    assert {r.fault for r in fleet.fault_records} == set(Fault)
+
+
+def test_a_record_adds_up_and_lies_within_the_run(faulty):
+    truth = {row[:2]: row[2] for row in faulty.truth().select("point", "day", "amount").iter_rows()}
+    for record in faulty.fault_records:
+        assert instant_of(START) <= record.start < record.end <= faulty.end
+        assert sum(amount for _, amount in record.by_day) == record.true_amount
+        assert all(0 <= amount <= truth[record.point, day] for day, amount in record.by_day)
+
+
+def test_lost_amounts_are_those_that_no_correct_reading_tells(faulty):
+    lost = [r for r in faulty.fault_records if r.is_amount_lost]
+    assert {r.fault for r in lost} >= {Fault.GAP, Fault.SPIKE}
+    kinds = dict(faulty.truth().select("point", "kind").unique().iter_rows())
+    assert all(kinds[r.point] != "register" and r.reached_at is None for r in lost)
+
+
+def test_gaps_are_never_sent_and_late_readings_all_arrive_late(faulty):
+    arrivals = defaultdict(dict)
+    for message in faulty.messages(0, faulty.end + DAY_S):
+        for item in items_of(message.payload):
+            key = (message.enterprise, item["dataCode"].replace("-", ""), item["meter"])
+            arrivals[key].setdefault(parse_instant(item["statDate"]), message.at)
+    kinds = dict(faulty.truth().select("point", "kind").unique().iter_rows())
+    seen = Counter()
+    for record in faulty.fault_records:
+        data_code, stat_type, meter = record.tag.split(".")
+        if record.fault not in (Fault.GAP, Fault.LATE) or stat_type != "0":
+            continue
+        first = record.start + (kinds[record.point] == "register")
+        series = arrivals[record.enterprise, data_code, meter]
+        arrived = [at for ts, at in series.items() if first <= ts < record.end]
+        if record.fault is Fault.GAP:
+            assert arrived == []
+        else:
+            assert min(arrived) >= record.reached_at > record.end
+        seen[record.fault] += 1
+    assert min(seen[Fault.GAP], seen[Fault.LATE]) > 3
+
+
+def test_a_faulty_run_that_is_too_short_is_refused():
+    with pytest.raises(ValueError, match="more days"):
+        Fleet(1, days=20)
+
+
+def test_one_plant_is_ahead_of_its_quota_one_near_and_one_below(faulty):
+    kgce = {"calorific": {"electricity": 0.1229, "natural_gas": 1.33, "raw_coal": 0.7143, "diesel": 1.4571,
+                          "heat": 0.0341}}  # fmt: skip
+    kgce["equivalent"] = kgce["calorific"] | {"electricity": 0.3}
+    used = defaultdict(float)
+    sign = {"input": 1, "output": -1, "sub": 0}
+    quotas = {row["enterprise"]: row for row in faulty.registry_tables()["quotas"]}
+    for enterprise, carrier, role, amount in (
+        faulty.truth().select("enterprise", "carrier", "role", "amount").iter_rows()
+    ):
+        used[enterprise] += sign[role] * kgce[quotas[enterprise]["basis"]][carrier] * amount / 1e6
+    paces = [used[enterprise] / float(row["quota_tce"]) for enterprise, row in quotas.items()]
+    assert paces == pytest.approx([1.12, 0.99, 0.90], abs=0.005)
+
+
+def test_the_registry_tables_can_be_read(faulty):
+    registry = registry_of(faulty.registry_tables())
+    assert registry.points.height == 16
+    assert registry.meter_changes.height == 3
+    assert registry.quotas["basis"].to_list().count("equivalent") == 1
+    assert registry.devices.filter(pl.col("cadence_s").is_null()).height == 1
+
+
+@pytest.mark.parametrize("how", MANGLINGS)
+def test_a_mangled_payload_is_another_payload(how):
+    payload = b'{"deviceId":"a","data":[{"dataValue":-1.5,"statDate":"2025-01-01 00:00:00","scope":1}]}'
+    assert mangled(payload, how) != payload
+
+
+def test_the_real_plants_check_figures():
+    usage = read_usage()
+    assert len(usage) == 35_040
+    assert sum(usage) == 95_963_671
+    plant = RealPlant()
+    assert sum(1 for _ in plant.messages(0, plant.end + DAY_S)) == 35_040
+    assert plant.truth()["amount"].sum() == 959_636_710
+    assert plant.truth().height == 365
+    registry = registry_of(plant.registry_tables())
+    assert registry.enterprises["enterprise"].to_list() == [ENTERPRISE]
+
+
+def test_a_file_of_another_order_is_refused(tmp_path):
+    file = tmp_path / "year.csv"
+    file.write_text("date,Usage_kWh\n01/01/2018 00:30,1\n")
+    with pytest.raises(ValueError, match="row 2"):
+        read_usage(file)
