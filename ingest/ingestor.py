@@ -91,6 +91,7 @@ class Ingestor:
         self._lease: Lease | None = None
         self._renew_at = 0.0
         self._open = OpenIntents()
+        self._is_unsure = False  # a commit was not answered: what the books hold must be read again
         self._watermarks = pl.DataFrame(schema=dict(WATERMARK_SCHEMA))
         self._screen: Screen | None = None
         self._registry_version = -1
@@ -140,6 +141,11 @@ class Ingestor:
                 _LOG.info("lease of partition %d left to expire", self._partition)
 
     @property
+    def is_ready(self) -> bool:
+        """Whether the partition is ours and the broker keeps its messages for us from now on."""
+        return self._lease is not None and (self._subscriber is None or self._subscriber.is_connected)
+
+    @property
     def in_flight(self) -> int:
         """Messages taken from the broker that are not in the books: memory and spool."""
         return self._in_memory + self._spool.count
@@ -166,6 +172,7 @@ class Ingestor:
             self._take_over()
         elif now >= self._renew_at:
             self._renew(now)
+        self._clear_doubt(now)
         if self._subscriber is not None and not self._subscriber.is_connected:
             self._connect()
         return True
@@ -183,12 +190,28 @@ class Ingestor:
             self._telemetry.retries.labels("lease").inc()
         self._renew_at = now + min(_REGISTRY_S, self._settings.lease_ttl_s / 3)
 
+    def _clear_doubt(self, now: float) -> None:
+        """After an unanswered commit: read the books again, as soon as they answer."""
+        if self._is_unsure and now >= self._retry_at:
+            try:
+                self._read_books()
+            except StoreUnavailable as exc:
+                self._pause(exc)
+
     def _take_over(self) -> None:
         self._telemetry.lease_held.labels("ingest", str(self._partition)).set(1)
-        self._watermarks = pl.DataFrame(schema=dict(WATERMARK_SCHEMA))
         self._refresh_registry()
-        self._open = OpenIntents(self._state.open_intents(self._partition))
+        self._read_books()
         self._settle_open_intents()
+
+    def _read_books(self) -> None:
+        """What the books hold, from the books: after a take-over, and after a commit that was not answered.
+
+        It may have gone through all the same; its rows would then be stored twice if we went by memory.
+        """
+        self._watermarks = pl.DataFrame(schema=dict(WATERMARK_SCHEMA))
+        self._open = OpenIntents(self._state.open_intents(self._partition))
+        self._is_unsure = False
 
     def _let_go(self) -> None:
         self._lease = None
@@ -238,7 +261,7 @@ class Ingestor:
             return False
         self._telemetry.messages.inc(0 if self._held_back else len(deliveries))
         self._held_back = []
-        if self._spooled:
+        if self._spooled or self._is_unsure:
             self._spool_deliveries(deliveries)
             return True
         try:
@@ -267,7 +290,7 @@ class Ingestor:
 
     def _drain_spool(self) -> bool:
         """One batch from the spool into the books, oldest first."""
-        if not self._spooled or time.monotonic() < self._retry_at:
+        if not self._spooled or self._is_unsure or time.monotonic() < self._retry_at:
             return False
         batch = self._spool.head(self._settings.batch_rows * BYTES_PER_READING)
         if not batch:
@@ -283,7 +306,7 @@ class Ingestor:
 
     def _take_inbox(self) -> bool:
         """One upload or replay into the books."""
-        if time.monotonic() < self._retry_at:
+        if self._is_unsure or time.monotonic() < self._retry_at:
             return False
         entries = self._state.take_inbox(self._partition, 1)
         for entry in entries:
@@ -470,6 +493,7 @@ class Ingestor:
             self._telemetry.readings.labels(row["source"], row["outcome"], row["reason"]).inc(row["count"])
 
     def _pause(self, exc: StoreUnavailable) -> None:
+        self._is_unsure = True
         first, longest = _BACKOFF_S
         self._backoff = min(longest, self._backoff * 2 or first)
         self._retry_at = time.monotonic() + (exc.retry_after or self._backoff)

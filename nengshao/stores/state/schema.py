@@ -146,6 +146,7 @@ quarantine: Final = Table(
     _big("day"),  # of booking: with the next column, the ledger row that a replay takes from
     _text("ledger_enterprise"),
     Index("quarantine_of_enterprise", "enterprise", "quarantine_id"),
+    sqlite_autoincrement=True,  # an id that was struck by a replay must never name another entry
 )
 
 quarantine_usage: Final = Table(

@@ -128,6 +128,7 @@ def _create_devices_quarantine_and_inbox() -> None:
         *_text("ledger_enterprise"),
         sa.PrimaryKeyConstraint("quarantine_id"),
         sa.UniqueConstraint("fingerprint"),
+        sqlite_autoincrement=True,
     )
     op.create_index("quarantine_of_enterprise", "quarantine", ["enterprise", "quarantine_id"])
     op.create_table(
