@@ -71,7 +71,8 @@ def _raw_columns(table: pl.DataFrame, enterprise: str, accepted_at: int) -> pl.D
         instants(table["statDate"]).alias("ts"),
         pl.when(pl.lit(unread)).then(None).otherwise(pl.lit(version)).alias("version"),
         pl.col("dataValue").cast(pl.Float64, strict=False).fill_null(float("nan")).alias("value"),
-        pl.col("valid").str.to_lowercase().replace("", OPTIONAL["valid"]).replace_strict(_VALID_WORDS, default=-1).alias("valid_code"),
+        pl.col("valid").str.to_lowercase().replace("", OPTIONAL["valid"])
+        .replace_strict(_VALID_WORDS, default=-1).alias("valid_code"),
         pl.col("inputType").replace("", OPTIONAL["inputType"]).cast(pl.Int64, strict=False).fill_null(-1)
         .alias("input_type"),
         pl.col("scope").replace("", OPTIONAL["scope"]).cast(pl.Int64, strict=False).fill_null(-1),

@@ -30,8 +30,8 @@ def score_fleet(seed: int, months: int) -> dict[str, Any]:
     Everything is real: broker, decoding, screening, store, books, assessment. Whole months, because coal is
     a monthly figure.
     """
-    end = dt.date(2025 + months // 12, months % 12 + 1, 1)
-    fleet = Fleet(seed, start=_START, days=(end - _START).days, per_message=4)
+    first_after = dt.date(2025 + months // 12, months % 12 + 1, 1)
+    fleet = Fleet(seed, start=_START, days=(first_after - _START).days, per_message=4)
     with tempfile.TemporaryDirectory(prefix="nengshao-simulation-") as folder:
         stage = Stage(
             Path(folder),

@@ -161,7 +161,7 @@ def _debian_version(postgres: Path) -> float:
 
 def _say(line: str) -> None:
     # Flushed, so that it stands in order among what the programs print.
-    print(line, flush=True)  # noqa: T201 - a script's words to whoever runs it
+    print(line, flush=True)
 
 
 def main() -> int:

@@ -62,8 +62,8 @@ LIMITS = TimeLimits(now=NOW, future_s=3600, past_s=396 * 86_400)
 
 def item(**changes: Any) -> Item:
     fields: dict[str, Any] = {
-        "dataCode": AMOUNT, "dataValue": 1.5, "inputType": 4, "statType": 0, "statDate": "2025-03-10 11:00:00",
-        "uploadDate": "2025-03-10 11:16:00", "scope": 1, "valid": True,
+        "dataCode": AMOUNT, "dataValue": 1.5, "inputType": 4, "statType": 0,
+        "statDate": "2025-03-10 11:00:00", "uploadDate": "2025-03-10 11:16:00", "scope": 1, "valid": True,
     }  # fmt: skip
     return Item(**(fields | changes))
 
@@ -152,8 +152,10 @@ def test_values_become_integers_rounded_half_to_even() -> None:
 
 @pytest.mark.parametrize(
     ("enterprise", "valid", "expected"),
-    [(E, True, True), (E, False, False), (E, 1, True), (E, 0, False)]
-    + [(YANTAI, True, True), (YANTAI, False, False), (YANTAI, 0, True), (YANTAI, 1, False)],
+    [
+        *((E, True, True), (E, False, False), (E, 1, True), (E, 0, False)),
+        *((YANTAI, True, True), (YANTAI, False, False), (YANTAI, 0, True), (YANTAI, 1, False)),
+    ],
 )
 def test_what_valid_says_depends_on_the_dialect(enterprise: str, valid: bool | int, expected: bool) -> None:
     result = screened(item(valid=valid), enterprise=enterprise)
