@@ -56,7 +56,7 @@ class ToDate(BaseModel):
     as_of: dt.date | None = Field(description="累计到这一天（含）/ added up to this day")
     calorific: Coal = Field(description="当量值 / calorific basis")
     equivalent: Coal = Field(description="等价值 / equivalent basis")
-    coverage: Coverage | None = Field(description="数据覆盖；空：无应有数据 / null: nothing was expected")
+    coverage: Coverage | None = Field(description="截至昨日的数据覆盖，含待报；空：无应有数据 / to yesterday")
     no_factor: list[str] = Field(description="缺折标系数的品种与基准 / carrier:basis without a factor")
 
 
@@ -121,8 +121,13 @@ def progress_row(row: Row) -> Progress:
     )
 
 
-def year_to_date(year: int, first_day: int, days: Sequence[Row], blocks: Sequence[Row]) -> ToDate:
-    """A year's ENTERPRISE_DAYS rows from `first_day` on, as far as each is there and has nothing pending."""
+def year_to_date(
+    year: int, first_day: int, days: Sequence[Row], blocks: Sequence[Row], *, today: int
+) -> ToDate:
+    """A year's ENTERPRISE_DAYS rows from `first_day` on, added up as far as each has nothing pending.
+
+    The coverage is of every day before `today`, so that what is still to come in (this month's coal) is seen.
+    """
     closed: list[Row] = []
     for day, row in enumerate(days, first_day):
         if row["day"] != day or not row["published"]:
@@ -135,7 +140,7 @@ def year_to_date(year: int, first_day: int, days: Sequence[Row], blocks: Sequenc
         as_of=figures.date(closed[-1]["day"]) if closed else None,
         calorific=coal_of(closed, near, start, end, Basis.CALORIFIC),
         equivalent=coal_of(closed, near, start, end, Basis.EQUIVALENT),
-        coverage=figures.coverage_of(closed),
+        coverage=figures.coverage_of([row for row in days if row["day"] < today]),
         no_factor=sorted({item for row in closed for item in figures.listed(row["no_factor"])}),
     )
 
@@ -189,8 +194,10 @@ def _read_year(service: Service, year: int, rows: Sequence[Row]) -> dict[str, To
     days = by_enterprise(service.state.enterprise_days(codes, first, end))
     blocks = by_enterprise(service.state.blocks(codes, day_start(first), day_start(end)))
     on_duty = {row["enterprise"]: max(first, accounting_day(row["active_from"])) for row in rows}
+    today = accounting_day(service.clock.now())
     return {
-        code: year_to_date(year, on_duty[code], days.get(code, []), blocks.get(code, [])) for code in codes
+        code: year_to_date(year, on_duty[code], days.get(code, []), blocks.get(code, []), today=today)
+        for code in codes
     }
 
 

@@ -25,7 +25,8 @@ app = typer.Typer(
 registry_app = typer.Typer(no_args_is_help=True, help="登记表的导入与导出 / import and export the registry")
 app.add_typer(registry_app, name="registry")
 
-out = Console()
+_PIPE_WIDTH = 120  # columns where there is no terminal to ask
+out = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
 err = Console(stderr=True)
 
 SettingsFile = Annotated[Path | None, typer.Option("--settings", help="设置文件 (TOML) / settings file")]

@@ -125,10 +125,10 @@ class Demo:
     def print_report(self) -> None:
         """The report as a table a person understands."""
         report = self.report()
-        table = Table(title="能耗双控进度 / progress against annual quotas", title_style="bold")
-        for heading in ("企业 / enterprise", "tce 当量值", "tce 等价值", "配额 / quota", "进度 / pace",
-                        "截至 / as of", "覆盖 / coverage", "预警 / alerts"):  # fmt: skip
-            table.add_column(heading, justify="left" if heading.startswith(("企业", "预警")) else "right")
+        table = Table(title="能耗总量与配额 / energy against annual quotas", title_style="bold")
+        for heading in _HEADINGS:
+            is_text = heading.startswith(("企业", "预警"))
+            table.add_column(heading, justify="left" if is_text else "right", overflow="fold")
         for row in report["enterprises"]:
             table.add_row(*_cells(row))
         self._console.print(table)
@@ -233,9 +233,9 @@ def _cells(row: dict[str, Any]) -> list[str]:
     coverage = row["coverage"]
     share = "—" if coverage["measured"] is None else f"{coverage['measured'] + coverage['estimated']:.2%}"
     if coverage["pending"]:
-        share += f" (+{coverage['pending']:.1%} 待报)"
-    quota = "—" if row["quota_tce"] is None else f"{row['quota_tce']:,.0f} {_BASIS_ZH[row['quota_basis']]}"
-    alerts = ", ".join(f"{alert['rule']} ({alert['severity']})" for alert in row["alerts"]) or "无 / none"
+        share += f"\n待报 {coverage['pending']:.1%}"
+    quota = "—" if row["quota_tce"] is None else f"{row['quota_tce']:,.0f}\n{_BASIS_ZH[row['quota_basis']]}"
+    alerts = "\n".join(f"{a['rule']} ({a['severity']}, {a['state']})" for a in row["alerts"]) or "无 none"
     return [
         f"{row['name']}\n{row['code']}",
         _tce(row["tce_calorific"], "calorific", row),
@@ -251,7 +251,11 @@ def _cells(row: dict[str, Any]) -> list[str]:
 def _tce(value: float | None, basis: str, row: dict[str, Any]) -> str:
     if value is not None:
         return f"{value:,.3f}"
-    return "无系数 / no factor" if any(gap.endswith(basis) for gap in row["no_factor"]) else "—"
+    return "无系数\nno factor" if any(gap.endswith(basis) for gap in row["no_factor"]) else "—"
 
 
+_HEADINGS: Final = (
+    "企业\nenterprise", "当量值 tce\ncalorific", "等价值 tce\nequivalent", "年度配额\nquota", "进度\npace",
+    "截至\nas of", "覆盖\ncoverage", "预警\nalerts",
+)  # fmt: skip
 _BASIS_ZH: Final = {"calorific": "当量", "equivalent": "等价"}
