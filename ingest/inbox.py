@@ -6,11 +6,23 @@ import msgspec
 import polars as pl
 
 from ingest.batching import Batch
+from ingest.spool import Spooled
 from ingest.tables import decode_table
 from nengshao.domain.errors import ReadingRejected
 from nengshao.domain.readings import VERSION_LEAD_S, VERSION_SPAN, Source
 from nengshao.ports import InboxEntry
-from nengshao.wire import DATA, RAW_SCHEMA, Decoded, Limits, Message, Rejection, Topic, decode
+from nengshao.wire import (
+    DATA,
+    RAW_SCHEMA,
+    Decoded,
+    Limits,
+    Message,
+    Rejection,
+    Topic,
+    decode,
+    parse_topic,
+    payload_digest,
+)
 
 _TABLES = ("csv", "xlsx")
 _TABLE_TOPIC = "upload/"  # stands for the topic of a table in the quarantine
@@ -39,6 +51,24 @@ def batch_of_entry(entry: InboxEntry, limits: Limits, only_indexes: frozenset[in
         entry.source, [message], decoded, by_person=by_person, enterprise=entry.enterprise, inbox=entry,
         only_indexes=only_indexes,
     )  # fmt: skip
+
+
+def orphaned_entry(spooled: Spooled, partition: int) -> InboxEntry:
+    """A spooled message for the inbox of a partition that has passed to another holder."""
+    message = spooled.message
+    topic = parse_topic(message.topic)
+    return InboxEntry(
+        source=Source.MQTT,
+        enterprise=topic.enterprise if topic else "",
+        device=topic.device if topic else "",
+        topic=message.topic,
+        format="wire",
+        raw=message.payload,
+        accepted_at=spooled.arrived_at,
+        idempotency_key=f"spool:{message.topic}:{payload_digest(message.payload)}:{spooled.arrived_at}",
+        partition=partition,
+        submitted_by="spool",
+    )
 
 
 def _table_format(entry: InboxEntry) -> str | None:
