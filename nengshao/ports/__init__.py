@@ -1,0 +1,55 @@
+"""The ports: what the rooms need of the outside, with the promises every implementation keeps.
+
+One contract suite per port (tests/contract) runs on every implementation, the real servers included.
+Only the classes of `nengshao.domain.errors` escape an implementation.
+"""
+
+from __future__ import annotations
+
+from nengshao.ports.assessments import AssessmentCommit, Assessments, JudgementCommit, Revision
+from nengshao.ports.bookings import (
+    CORRECTIONS_SCHEMA,
+    DIRTY_SCHEMA,
+    LAST_SEEN_SCHEMA,
+    LEDGER_SCHEMA,
+    WATERMARK_SCHEMA,
+    Booking,
+    DeviceStatus,
+    InboxEntry,
+    Intent,
+    QuarantineEntry,
+)
+from nengshao.ports.books import Books
+from nengshao.ports.clock import Clock
+from nengshao.ports.leases import Lease, Leases
+from nengshao.ports.people import Notice, Notifier, Outbox
+from nengshao.ports.state import RegistryStore, StateStore
+from nengshao.ports.stores import ReadingStore, ResultStore
+
+__all__ = [
+    "CORRECTIONS_SCHEMA",
+    "DIRTY_SCHEMA",
+    "LAST_SEEN_SCHEMA",
+    "LEDGER_SCHEMA",
+    "WATERMARK_SCHEMA",
+    "AssessmentCommit",
+    "Assessments",
+    "Booking",
+    "Books",
+    "Clock",
+    "DeviceStatus",
+    "InboxEntry",
+    "Intent",
+    "JudgementCommit",
+    "Lease",
+    "Leases",
+    "Notice",
+    "Notifier",
+    "Outbox",
+    "QuarantineEntry",
+    "ReadingStore",
+    "RegistryStore",
+    "ResultStore",
+    "Revision",
+    "StateStore",
+]

@@ -1,0 +1,135 @@
+"""Dirty days in, results, verdicts and alerts out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import polars as pl
+
+from nengshao.domain.alerts import Alert, Transition
+from nengshao.ports.leases import Lease
+from nengshao.ports.people import Notice
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A published figure that changed: what it was, what it is, why."""
+
+    enterprise: str
+    day: int
+    cause: str  # "late_data" | "correction" | "factor" | "registry" | "time"
+    before: Mapping[str, Any]  # the ENTERPRISE_DAYS row and the POINT_DAYS rows that changed
+    after: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class AssessmentCommit:
+    """Results of one cycle over the claimed days, and the clearing of exactly what was claimed."""
+
+    at: int
+    claimed: pl.DataFrame  # enterprise, day, generation
+    point_days: pl.DataFrame  # POINT_DAYS, replacing all rows of the (enterprise, day) pairs in them
+    enterprise_days: pl.DataFrame  # ENTERPRISE_DAYS, replacing the same
+    blocks: pl.DataFrame  # BLOCKS
+    block_spans: pl.DataFrame  # enterprise, start, end: blocks that overlap are replaced by `blocks`
+    revisions: Sequence[Revision] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class JudgementCommit:
+    """What the rules said: progress, alerts as they stand now, the steps they took, and whom to tell."""
+
+    at: int
+    enterprises: Mapping[str, int]  # judged enterprise -> generation of its to-do that is cleared
+    progress: pl.DataFrame  # PROGRESS, replacing all rows of those enterprises
+    alerts: Sequence[Alert]
+    transitions: Sequence[Transition]
+    explanations: Mapping[str, Mapping[str, Any]]  # alert_id -> frozen figures, when it fires
+    notices: Sequence[Notice] = ()
+
+
+class Assessments(Protocol):
+    """Dirty days in, results out, in one transaction checked by lease epoch."""
+
+    def mark_dirty(self, dirty: pl.DataFrame) -> None:
+        """Upsert DIRTY_SCHEMA rows with a new generation each."""
+        ...
+
+    def claim_dirty(self, partition: int, limit: int) -> pl.DataFrame:
+        """Up to `limit` dirty days of the partition's enterprises, oldest day first: enterprise, day, late,
+        generation (Int64). Claiming changes nothing; `commit_assessment` clears a row only if its
+        generation is still the one given."""
+        ...
+
+    def due_rechecks(self, partition: int, now: int, limit: int) -> pl.DataFrame:
+        """enterprise, day of results whose recheck_at has come."""
+        ...
+
+    def last_days(self, partition: int) -> pl.DataFrame:
+        """enterprise, first_day, last_day (Int32) of the results there are."""
+        ...
+
+    def point_days(self, enterprise: str, from_day: int, to_day: int) -> pl.DataFrame:
+        """POINT_DAYS rows with from_day <= day < to_day, sorted by key."""
+        ...
+
+    def enterprise_days(self, enterprises: Sequence[str], from_day: int, to_day: int) -> pl.DataFrame:
+        """ENTERPRISE_DAYS rows with from_day <= day < to_day, sorted by key."""
+        ...
+
+    def blocks(self, enterprises: Sequence[str], start: int, end: int) -> pl.DataFrame:
+        """BLOCKS that overlap [start, end), sorted by key."""
+        ...
+
+    def commit_assessment(self, lease: Lease, commit: AssessmentCommit) -> None:
+        """All or nothing; the enterprises become due for judgement and projection. Raises LeaseLost."""
+        ...
+
+    def revisions(self, enterprise: str, from_day: int, to_day: int) -> list[Mapping[str, Any]]:
+        """enterprise, day, seq, made_at, cause, before, after; oldest first."""
+        ...
+
+    def due_judgements(self, partition: int) -> dict[str, int]:
+        """Enterprises whose results changed since they were judged -> generation of that to-do."""
+        ...
+
+    def due_projections(self, partition: int, limit: int) -> dict[tuple[str, int], int]:
+        """(enterprise, day) whose figures are not in the ResultStore yet -> generation."""
+        ...
+
+    def clear_projections(self, done: Mapping[tuple[str, int], int]) -> None:
+        """Strike them, each only if its generation is still the one given."""
+        ...
+
+    def commit_judgement(self, lease: Lease, commit: JudgementCommit) -> None:
+        """All or nothing: progress, alerts, history, outbox; to-dos cleared by generation."""
+        ...
+
+    def progress(self, enterprises: Sequence[str] | None = None) -> pl.DataFrame:
+        """PROGRESS rows, all or of those enterprises, sorted by key."""
+        ...
+
+    def open_alerts(self, partition: int) -> list[Alert]:
+        """Pending and firing alerts of the partition's enterprises, sorted by alert_id."""
+        ...
+
+    def last_seen(self, partition: int) -> pl.DataFrame:
+        """LAST_SEEN_SCHEMA of the partition's devices."""
+        ...
+
+    def alerts_page(
+        self,
+        *,
+        enterprises: Sequence[str] | None = None,
+        states: Sequence[str] | None = None,
+        before: str | None = None,
+        limit: int = 100,
+    ) -> list[Alert]:
+        """Alerts, newest `since` first; `before` is the alert_id the last page ended with."""
+        ...
+
+    def alert(self, alert_id: str) -> tuple[Alert, list[Mapping[str, Any]], Mapping[str, Any] | None] | None:
+        """One alert, its history (at, before, after, reason) and its frozen explanation, if it ever fired."""
+        ...
