@@ -154,6 +154,22 @@ def registry_export(folder: Path, settings: SettingsFile = None) -> None:
 
 
 @app.command()
+def upload(
+    file: Annotated[Path, typer.Argument(help="CSV、XLSX 或 JSON / a table or a message")],
+    *,
+    enterprise: Annotated[str, typer.Option(help="统一社会信用代码 / unified social credit code")],
+    token_file: Annotated[Path, typer.Option(help="令牌文件 / file with the token")],
+    address: Annotated[str, typer.Option(help="服务地址 / address of the service")] = "http://127.0.0.1:8765",
+) -> None:
+    """把数据文件交给运行中的服务，等待回执 / hand a file to the running service, wait for its receipt."""
+    from nengshao.uploading import send_upload
+
+    with _exit_codes():
+        receipt = send_upload(address, token_file, enterprise, file)
+        typer.echo(msgspec.json.format(msgspec.json.encode(receipt), indent=2).decode())
+
+
+@app.command()
 def simulate(
     *,
     seed: Annotated[int, typer.Option(help="随机种子 / seed")] = 1,
