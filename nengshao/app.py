@@ -9,7 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from itertools import product
 from typing import Final
@@ -180,16 +180,19 @@ class App:
         return f"http://{self.settings.api.host}:{port}"
 
     def _assess_forever(self) -> None:
-        leases: dict[int, Lease | None] = {}
-        while not self._stop.wait(self.settings.assess.interval_s if leases else 0.0):
+        leases: dict[int, Lease | None] = dict.fromkeys(range(len(self.assessors)))
+        pause_s = 0.0
+        while not self._stop.wait(pause_s):
+            pause_s = self.settings.assess.interval_s
             for assessor in self.assessors:
                 try:
-                    leases[assessor.partition] = assessor.run_once(leases.get(assessor.partition))
+                    leases[assessor.partition] = assessor.run_once(leases[assessor.partition])
                 except StoreUnavailable as exc:
                     self.telemetry.retries.labels("assess").inc()
                     _LOG.warning("assessment waits for a store: %s", exc)
-        for lease in filter(None, leases.values()):
-            self.stores.state.release_lease(lease)
+        with suppress(StoreUnavailable):  # then they expire
+            for lease in filter(None, leases.values()):
+                self.stores.state.release_lease(lease)
 
     def _notify_forever(self) -> None:
         """Tell people, from one process only: two would tell everybody twice."""
