@@ -12,7 +12,7 @@ from typing import Final
 import polars as pl
 
 from nengshao.domain.readings import StatType
-from nengshao.domain.time import accounting_day, day_start
+from nengshao.domain.time import LOCAL_OFFSET_S, accounting_day, day_start
 from nengshao.domain.units import PointKind, Role
 
 FOREVER: Final = 253_402_300_800
@@ -86,13 +86,13 @@ def point_duties(points: pl.DataFrame, enterprises: pl.DataFrame, *, as_of: int)
 def slot_start(instant: pl.Expr) -> pl.Expr:
     """Start of the slot that holds `instant`, by the row's `grid` and `cadence_s`.
 
-    Cadence slots are counted from the epoch, days, months and years in Asia/Shanghai.
+    All slots are those of the local clock (Asia/Shanghai).
     """
     date = accounting_day(instant).cast(pl.Int32).cast(pl.Date)
     cadence = pl.col("cadence_s")
     return (
         pl.when(pl.col("grid") == "cadence")
-        .then(instant // cadence * cadence)
+        .then((instant + LOCAL_OFFSET_S) // cadence * cadence - LOCAL_OFFSET_S)
         .when(pl.col("grid") == "1d")
         .then(_instant(date))
         .when(pl.col("grid") == "1mo")
@@ -107,7 +107,7 @@ def slot_end(instant: pl.Expr) -> pl.Expr:
     cadence = pl.col("cadence_s")
     return (
         pl.when(pl.col("grid") == "cadence")
-        .then((instant // cadence + 1) * cadence)
+        .then(((instant + LOCAL_OFFSET_S) // cadence + 1) * cadence - LOCAL_OFFSET_S)
         .when(pl.col("grid") == "1d")
         .then(_instant(date.dt.offset_by("1d")))
         .when(pl.col("grid") == "1mo")

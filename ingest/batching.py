@@ -34,6 +34,7 @@ class Batch:
     enterprise: str = ""  # of an upload, which has no topic
     inbox: InboxEntry | None = None
     only_indexes: frozenset[int] = frozenset()  # a replay of some readings of a message
+    repeats: int = 0  # a replay: readings of further deliveries of the same bytes, which are taken back too
     statuses: Sequence[DeviceStatus] = field(default=())
 
 

@@ -18,7 +18,7 @@ import polars as pl
 
 from ingest.batching import Batch, owner_of, quarantine_entries, rejected_frame
 from ingest.inbox import with_believable_versions
-from ingest.outcomes import Outcomes, advanced_watermarks, outcomes_of
+from ingest.outcomes import TAIL_SCHEMA, Outcomes, advanced_watermarks, merged_watermarks, outcomes_of
 from ingest.receipts import message_receipts
 from ingest.screening import Screen, TimeLimits
 from ingest.settlement import OpenIntents
@@ -75,7 +75,7 @@ class Bookkeeper:
         self._forget()
 
     def _forget(self) -> None:
-        self._watermarks = pl.DataFrame(schema=dict(WATERMARK_SCHEMA))
+        self._watermarks = pl.DataFrame(schema=TAIL_SCHEMA)
         self._open = OpenIntents()
 
     # ---------------------------------------------------------------------------- what it goes by
@@ -102,13 +102,14 @@ class Bookkeeper:
         self._open = OpenIntents(self._state.open_intents(partition))
 
     def _known_watermarks(self, points: pl.Series) -> pl.DataFrame:
-        """WATERMARK_SCHEMA of these points, from memory; the books are asked once per point and lease."""
+        """TAIL_SCHEMA of these points, from memory; the books are asked once per point and lease."""
         wanted = points.to_frame("point")
         unknown = wanted.join(self._watermarks, on="point", how="anti")["point"]
         if not unknown.is_empty():
             loaded = self._state.watermarks(unknown.to_list())
             asked = unknown.to_frame("point").join(loaded, on="point", how="left")
-            self._watermarks = pl.concat([self._watermarks, asked])
+            nobody_knows = pl.lit(None, dtype=pl.Boolean).alias("tail_valid")
+            self._watermarks = pl.concat([self._watermarks, asked.with_columns(nobody_knows)])
         return self._watermarks.join(wanted, on="point", how="semi").drop_nulls("watermark")
 
     # ------------------------------------------------------------------------------------ booking
@@ -125,16 +126,17 @@ class Bookkeeper:
         receipts = message_receipts(
             batch.messages, batch.decoded.sequences, written.outcomes.rows, written.rejected
         )
-        self.book(lease, self._booking(batch, written, receipts))
+        tails = advanced_watermarks(written.outcomes.rows)
+        self.book(lease, self._booking(batch, written, receipts, tails), tails)
         self._telemetry.batch_seconds.observe(time.perf_counter() - started)
         return receipts
 
-    def book(self, lease: Lease, booking: Booking) -> None:
-        """The third commit, and what memory and metrics take from it."""
+    def book(self, lease: Lease, booking: Booking, tails: pl.DataFrame | None = None) -> None:
+        """The third commit, and what memory and metrics take from it. `tails`: its TAIL_SCHEMA, if any."""
         self._state.book(lease, booking)
         self._open.booked(booking.intent_id, booking.intents_left)
-        marks = pl.concat([self._watermarks, booking.watermarks])
-        self._watermarks = marks.group_by("point").agg(pl.col("watermark").max())
+        if tails is not None:
+            self._watermarks = merged_watermarks(self._watermarks, tails)
         for row in booking.ledger.iter_rows(named=True):
             self._telemetry.readings.labels(row["source"], row["outcome"], row["reason"]).inc(row["count"])
 
@@ -148,7 +150,7 @@ class Bookkeeper:
         rejected = pl.concat([rejected_frame(batch.decoded), screened.rejected])
         if batch.only_indexes:
             wanted = pl.col("index").is_in(sorted(batch.only_indexes))
-            return screened.accepted.filter(wanted), rejected.filter(wanted)
+            return screened.accepted.filter(wanted), _of_indexes(rejected, sorted(batch.only_indexes))
         return screened.accepted, rejected
 
     def _written(self, lease: Lease, accepted: pl.DataFrame, rejected: pl.DataFrame) -> _Written:
@@ -156,7 +158,7 @@ class Bookkeeper:
         outcomes = self._outcomes(accepted)
         if outcomes.to_write.is_empty():
             return _Written(outcomes, rejected, None)
-        intent_id = self._record_intent(lease, outcomes)
+        intent_id = self._open.covering(outcomes.to_write) or self._record_intent(lease, outcomes)
         try:
             self._readings.write(outcomes.to_write)
         except StoreRejected as exc:
@@ -190,7 +192,9 @@ class Bookkeeper:
         self._open.add(intent)  # until it is booked: if the write fails now, it stays open
         return intent.intent_id
 
-    def _booking(self, batch: Batch, written: _Written, receipts: Sequence[MessageReceipt]) -> Booking:
+    def _booking(
+        self, batch: Batch, written: _Written, receipts: Sequence[MessageReceipt], tails: pl.DataFrame
+    ) -> Booking:
         now, entry, outcomes = self._clock.now(), batch.inbox, written.outcomes
         is_replay = entry is not None and entry.quarantine_id is not None
         return Booking(
@@ -205,7 +209,7 @@ class Bookkeeper:
                 arrived_at=now if entry is None else entry.accepted_at,
             ),
             dirty=outcomes.dirty,
-            watermarks=advanced_watermarks(outcomes.rows),
+            watermarks=tails.select(list(WATERMARK_SCHEMA)),
             last_seen=_last_seen(batch, outcomes.rows, now),
             statuses=batch.statuses,
             inbox_done={entry.inbox_id: _receipt_text(receipts)} if entry is not None else {},
@@ -230,20 +234,29 @@ class Bookkeeper:
         )
         watermarks = self._known_watermarks(found["point"].unique())
         outcomes = outcomes_of(owned, self._open.without_unbooked(stored), watermarks)
+        tails = advanced_watermarks(outcomes.rows)
         dirty = pl.concat([outcomes.dirty, intent.dirty])
         nothing = Batch(Source.SETTLEMENT, (), Decoded(pl.DataFrame(), {}, ()))
-        self.book(
-            lease,
-            Booking(
-                at=self._clock.now(),
-                ledger=_ledger(nothing, outcomes, rejected_frame(nothing.decoded)),
-                corrections=outcomes.corrections,
-                dirty=dirty.group_by("enterprise", "day").agg(pl.col("late").any()),
-                watermarks=advanced_watermarks(outcomes.rows),
-                intents_left=self._open.left_after(outcomes.rows, booked_intent=None),
-            ),
+        booking = Booking(
+            at=self._clock.now(),
+            ledger=_ledger(nothing, outcomes, rejected_frame(nothing.decoded)),
+            corrections=outcomes.corrections,
+            dirty=dirty.group_by("enterprise", "day").agg(pl.col("late").any()),
+            watermarks=tails.select(list(WATERMARK_SCHEMA)),
+            intents_left=self._open.left_after(outcomes.rows, booked_intent=None),
         )
+        self.book(lease, booking, tails)
         _LOG.info("settled %d readings that a predecessor left unbooked", found.height)
+
+
+def _of_indexes(rejected: pl.DataFrame, indexes: list[int]) -> pl.DataFrame:
+    """The rejections of these readings of a replayed message. One of the whole message is one of each:
+    none of them may leave the quarantine unnoticed.
+    """
+    whole = rejected.filter(pl.col("index").is_null())
+    each = whole.drop("index").join(pl.DataFrame({"index": indexes}, schema={"index": pl.Int32}), how="cross")
+    alone = rejected.filter(pl.col("index").is_in(indexes))
+    return pl.concat([alone, each.select(rejected.columns)])
 
 
 def _refused_by_store(rows: pl.DataFrame, detail: str, schema: pl.Schema) -> pl.DataFrame:
@@ -267,8 +280,14 @@ def _ledger(batch: Batch, outcomes: Outcomes, rejected: pl.DataFrame) -> pl.Data
     refused = rejected.with_columns(owner.alias("enterprise"))
     refused = refused.group_by("enterprise", "reason").agg(pl.len().cast(pl.Int64).alias("count"))
     columns = list(LEDGER_SCHEMA)
+    again = pl.DataFrame(
+        [(batch.enterprise, batch.source.value, Outcome.DUPLICATE.value, "", batch.repeats)],
+        schema=dict(LEDGER_SCHEMA),
+        orient="row",
+    )
     return pl.concat(
         [
+            again.filter(pl.col("count") > 0),
             booked.with_columns(source, pl.lit("").alias("reason")).select(columns),
             refused.with_columns(source, pl.lit(Outcome.QUARANTINED.value).alias("outcome")).select(columns),
         ]

@@ -13,6 +13,7 @@ import logging
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -135,7 +136,7 @@ class Ingestor:
         self._backoff = _longer(self._backoff)
         self._retry_at = time.monotonic() + (exc.retry_after or self._backoff)
         self._telemetry.retries.labels("ingest").inc()
-        _LOG.warning("a store is away, next try in %.1f s: %s", self._backoff, exc)
+        _LOG.warning("a store is away, next try in %.1f s: %s", exc.retry_after or self._backoff, exc)
 
     # ----------------------------------------------------------------------------------- the lease
 
@@ -292,6 +293,9 @@ class Ingestor:
         if not self._spool.count or self._is_pausing:
             return False
         batch = self._spool.head(self._settings.batch_rows * BYTES_PER_READING)
+        if not batch:  # the rest is damaged: counted as torn, and not to be had
+            self._spool.give_up()
+            return False
         receipts = self._book_messages(lease, [spooled.message for spooled in batch])
         self._spool.settle(batch)
         self._telemetry.spool_bytes.set(self._spool.size)
@@ -304,6 +308,9 @@ class Ingestor:
         if not self._spool.count or time.monotonic() < self._retry_at:
             return False
         batch = self._spool.head(self._settings.batch_rows * BYTES_PER_READING)
+        if not batch:
+            self._spool.give_up()
+            return False
         for spooled in batch:
             self._state.put_inbox(orphaned_entry(spooled, self._partition))
         self._spool.settle(batch)
@@ -322,13 +329,15 @@ class Ingestor:
 
     def _book_entry(self, lease: Lease, entry: InboxEntry) -> None:
         only: frozenset[int] = frozenset()
+        repeats = 0
         if entry.quarantine_id is not None:
             found = self._state.quarantine_raw(entry.quarantine_id)
             if found is None:  # somebody replayed it before
                 gone = {entry.inbox_id: json.dumps({"gone": True})}
                 return self._books.book(lease, Booking(self._clock.now(), inbox_done=gone))
             only = frozenset(found[0]["indexes"])
-        batch = batch_of_entry(entry, self._limits, only)
+            repeats = found[0]["count"] - found[0]["count"] // found[0]["seen"]
+        batch = replace(batch_of_entry(entry, self._limits, only), repeats=repeats)
         receipts = self._books.book_batch(lease, batch)
         if entry.source is Source.MQTT:
             self._send_receipts(self._addressed(batch.messages, receipts))

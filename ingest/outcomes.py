@@ -15,11 +15,15 @@ from nengshao.domain.readings import Outcome
 from nengshao.domain.time import accounting_day
 from nengshao.domain.units import PointKind
 from nengshao.frames import READINGS, WINNER_ORDER
-from nengshao.ports import CORRECTIONS_SCHEMA, DIRTY_SCHEMA
+from nengshao.ports import CORRECTIONS_SCHEMA, DIRTY_SCHEMA, WATERMARK_SCHEMA
 
 _KEY: Final = ["point", "ts"]
 _ROW: Final = [*_KEY, *WINNER_ORDER]
 _BOOKED: Final = [f"booked_{column}" for column in WINNER_ORDER]
+
+
+TAIL_SCHEMA: Final = {**WATERMARK_SCHEMA, "tail_valid": pl.Boolean}
+"""Watermarks, with whether the reading there is valid; null: not known (the books do not say)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +41,13 @@ def outcomes_of(accepted: pl.DataFrame, booked: pl.DataFrame, watermarks: pl.Dat
     """The outcome of every accepted reading, against what the books already hold.
 
     `accepted`: READINGS + enterprise, kind (and whatever travels along). `booked`: READINGS, every booked
-    version of the looked-up keys. `watermarks`: WATERMARK_SCHEMA.
+    version of the looked-up keys. `watermarks`: TAIL_SCHEMA of the points that have one.
     """
     rows = accepted.with_row_index("row")
     judged = _judged_unbooked(rows) if booked.is_empty() else _judged(rows, booked)
     new = judged.filter(pl.col("outcome") != Outcome.DUPLICATE.value)
     to_write, corrections = _conflicts_settled(new, booked)
-    dirty = _dirty_days(_changed(new), watermarks)
+    dirty = _dirty_days(_changed(new), _latest_each(judged), watermarks)
     return Outcomes(judged.sort("row").drop("row"), to_write, corrections, dirty)
 
 
@@ -115,21 +119,45 @@ def _changed(new: pl.DataFrame) -> pl.DataFrame:
     return latest.filter(first | (other | flipped).fill_null(value=False))
 
 
-def _dirty_days(changed: pl.DataFrame, watermarks: pl.DataFrame) -> pl.DataFrame:
+def _latest_each(judged: pl.DataFrame) -> pl.DataFrame:
+    """point, ts, `stands_valid`: whether what stands at each of the batch's instants is valid."""
+    ours = judged.sort(_ROW).group_by("point", "ts", maintain_order=True).last()
+    loses = pl.col("outcome").is_in([Outcome.SUPERSEDED.value, Outcome.DUPLICATE.value])
+    stands = pl.when(loses & pl.col("booked_version").is_not_null()).then("booked_valid").otherwise("valid")
+    return ours.select("point", "ts", stands.alias("stands_valid"))
+
+
+def _dirty_days(changed: pl.DataFrame, latest: pl.DataFrame, watermarks: pl.DataFrame) -> pl.DataFrame:
     """The accounting days that a changed reading touches.
 
-    An amount or power: the day its period starts in (the cycle widens it to the period). A register ahead
-    of its watermark: every day since the last read. At or behind it: its day, marked late, so that the
-    cycle widens it to the stored neighbours.
+    An amount or power: the day its period starts in (the cycle widens it to the period). A register read that
+    follows a valid one: every day since that. Any other register read (at or behind the watermark, or behind
+    one that is not valid or not known to be): its day, marked late, so that the cycle looks for the valid
+    reads on both sides of it.
     """
     if changed.is_empty():
         return pl.DataFrame(schema=dict(DIRTY_SCHEMA))
-    rows = changed.join(watermarks, on="point", how="left").sort("point", "ts")
-    register = pl.col("kind") == PointKind.REGISTER
-    late = (register & (pl.col("ts") <= pl.col("watermark"))).fill_null(value=False)
-    before = pl.max_horizontal("watermark", pl.col("ts").shift().over("point"))
-    since = pl.when(register & ~late).then(before).otherwise(None).fill_null(pl.col("ts"))
-    days = pl.int_ranges(accounting_day(since), accounting_day(pl.col("ts")) + 1, dtype=pl.Int32)
+    before = latest.sort("point", "ts").select(
+        "point",
+        "ts",
+        pl.col("ts").shift().over("point").alias("ts_before"),
+        pl.col("stands_valid").shift().over("point").alias("valid_before"),
+    )
+    rows = changed.join(before, on=["point", "ts"], how="left").join(watermarks, on="point", how="left")
+    is_ahead = pl.col("watermark").is_null() | (pl.col("ts") > pl.col("watermark"))
+    in_batch = pl.col("ts_before").is_not_null() & (
+        pl.col("watermark").is_null() | (pl.col("ts_before") > pl.col("watermark"))
+    )
+    since = pl.when(in_batch).then("ts_before").otherwise("watermark")
+    follows_valid = (
+        pl.when(in_batch)
+        .then("valid_before")
+        .otherwise(pl.when(pl.col("watermark").is_null()).then(pl.lit(value=True)).otherwise("tail_valid"))
+    )
+    is_register = pl.col("kind") == PointKind.REGISTER
+    late = is_register & ~(is_ahead & follows_valid.fill_null(value=False))
+    first = pl.when(is_register & ~late).then(since).fill_null(pl.col("ts"))
+    days = pl.int_ranges(accounting_day(first), accounting_day(pl.col("ts")) + 1, dtype=pl.Int32)
     return (
         rows.select("enterprise", days.alias("day"), late.alias("late"))
         .explode("day", empty_as_null=False)
@@ -140,5 +168,17 @@ def _dirty_days(changed: pl.DataFrame, watermarks: pl.DataFrame) -> pl.DataFrame
 
 
 def advanced_watermarks(rows: pl.DataFrame) -> pl.DataFrame:
-    """The latest instant per point of these readings, as WATERMARK_SCHEMA."""
-    return rows.group_by("point").agg(pl.col("ts").max().alias("watermark")).sort("point")
+    """The latest instant per point of these judged readings, as TAIL_SCHEMA."""
+    return (
+        _latest_each(rows)
+        .sort("point", "ts")
+        .group_by("point", maintain_order=True)
+        .last()
+        .rename({"ts": "watermark", "stands_valid": "tail_valid"})
+    )
+
+
+def merged_watermarks(known: pl.DataFrame, news: pl.DataFrame) -> pl.DataFrame:
+    """The later watermark of each point; where they are equal, the newer word on whether it is valid."""
+    both = pl.concat([known, news.select(known.columns)])
+    return both.sort("watermark", maintain_order=True, nulls_last=False).unique("point", keep="last")

@@ -111,7 +111,7 @@ def _is_period_start() -> pl.Expr:
     first = date.dt.day() == 1
     by_series = (
         pl.when(pl.col("stat_type") == StatType.REAL_TIME)
-        .then(pl.col("ts") % pl.col("cadence_s") == 0)
+        .then(local % pl.col("cadence_s") == 0)
         .when(pl.col("stat_type") == StatType.DAY)
         .then(midnight)
         .when(pl.col("stat_type") == StatType.MONTH)

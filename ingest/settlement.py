@@ -33,8 +33,16 @@ class OpenIntents:
         return list(self._intents.values())
 
     def rows(self, intent_id: str) -> pl.DataFrame:
-        """READINGS that are left of an intent."""
-        return self._rows[intent_id]
+        """READINGS that are left of an intent; none if it was struck meanwhile."""
+        return self._rows.get(intent_id, READINGS.empty())
+
+    def covering(self, rows: pl.DataFrame) -> str | None:
+        """An open intent that names all of these rows: a batch that is tried again needs no second one."""
+        columns = list(READINGS.schema)
+        for intent_id, unbooked in self._rows.items():
+            if rows.join(unbooked, on=columns, how="anti").is_empty():
+                return intent_id
+        return None
 
     def keys_among(self, keys: pl.DataFrame) -> pl.DataFrame:
         """Those of the (point, ts) pairs that an open intent may have written."""

@@ -48,7 +48,8 @@ class Spool:
         for path in self._segments():
             if path != self._path(self._segment) and _number(path) < self._segment:
                 path.unlink()
-        self._writing = max([_number(p) for p in self._segments()], default=self._segment - 1) + 1
+        # A segment number is never used twice: the position of a settled one must not be read into a new one.
+        self._writing = max([self._segment, *(_number(p) for p in self._segments())]) + 1
         self._count = sum(1 for _ in self._records())
 
     @property
@@ -100,19 +101,28 @@ class Spool:
             if _number(path) < last.segment:
                 path.unlink()
         self._segment, self._offset = last.segment, last.end
-        text = f"{self._segment} {self._offset}"
-        fresh = self._position_file.with_suffix(".new")
-        fresh.write_text(text, encoding="ascii")
-        fresh.replace(self._position_file)
+        self._write_position()
         if self._writing == last.segment:
             self._writing += 1  # so that a settled segment is not written to again and can go
-        self._drop_if_read()
-
-    def _drop_if_read(self) -> None:
-        path = self._path(self._segment)
-        if path.exists() and self._offset >= path.stat().st_size:
+        path = self._path(last.segment)
+        if last.end >= path.stat().st_size:
             path.unlink()
-            self._segment, self._offset = self._segment + 1, 0
+
+    def give_up(self) -> None:
+        """What was counted cannot be read any more (the disk damaged it): stop waiting for it.
+
+        Its devices have no receipt and send it again.
+        """
+        self._count = sum(1 for _ in self._records())
+
+    def _write_position(self) -> None:
+        fresh = self._position_file.with_suffix(".new")
+        with fresh.open("w", encoding="ascii") as file:
+            file.write(f"{self._segment} {self._offset}")
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(self._position_file)
+        _sync_folder(self._folder)
 
     def _records(self) -> Iterator[Spooled]:
         for path in self._segments():
@@ -142,10 +152,14 @@ class Spool:
         return self._folder / f"{number:012d}.spool"
 
     def _read_position(self) -> tuple[int, int]:
-        if not self._position_file.exists():
+        """Where reading goes on. A position that cannot be read is the beginning: what is read again is
+        booked as duplicate.
+        """
+        try:
+            segment, offset = self._position_file.read_text(encoding="ascii").split()
+            return int(segment), int(offset)
+        except (OSError, ValueError):
             return 0, 0
-        segment, offset = self._position_file.read_text(encoding="ascii").split()
-        return int(segment), int(offset)
 
 
 def _number(path: Path) -> int:

@@ -32,13 +32,32 @@ def decode_table(raw: bytes, table_format: str, enterprise: str, accepted_at: in
     table = _read_table(raw, table_format)
     if table.height > max_rows:
         raise ReadingRejected(Reason.TOO_MANY_READINGS, f"{table.height} rows, at most {max_rows}")
-    table = table.with_columns(
-        pl.lit(default).alias(name) for name, default in OPTIONAL.items() if name not in table.columns
-    ).with_row_index("index")
-    foreign = table.filter(pl.col("enterpriseCode") != enterprise)
-    rejections = [Rejection(0, index, Reason.SPOOFED_ENTERPRISE) for index in foreign["index"]]
-    own = table.filter(pl.col("enterpriseCode") == enterprise)
+    table = (
+        table.with_columns(
+            pl.lit(default).alias(name) for name, default in OPTIONAL.items() if name not in table.columns
+        )
+        .with_row_index("index")
+        .filter(~_is_blank())
+    )
+    if table.is_empty():
+        raise ReadingRejected(Reason.BAD_SHAPE, "the table has no rows")
+    is_own, value = pl.col("enterpriseCode") == enterprise, pl.col("dataValue").cast(pl.Float64, strict=False)
+    foreign = table.filter(~is_own)
+    unread = table.filter(is_own, value.is_null())
+    rejections = [
+        *(
+            Rejection(0, n, Reason.SPOOFED_ENTERPRISE, code)
+            for n, code in foreign.select("index", "enterpriseCode").rows()
+        ),
+        *(Rejection(0, n, Reason.BAD_VALUE, text) for n, text in unread.select("index", "dataValue").rows()),
+    ]
+    own = table.filter(is_own, value.is_not_null())
     return Decoded(_raw_columns(own, enterprise, accepted_at), {}, rejections)
+
+
+def _is_blank() -> pl.Expr:
+    """Whether a row is one of the empty ones that spreadsheets leave at the end."""
+    return pl.all_horizontal(pl.col(name) == "" for name in REQUIRED)
 
 
 def _read_table(raw: bytes, table_format: str) -> pl.DataFrame:
@@ -70,7 +89,7 @@ def _raw_columns(table: pl.DataFrame, enterprise: str, accepted_at: int) -> pl.D
         pl.col("meter").replace("", "00"),
         instants(table["statDate"]).alias("ts"),
         pl.when(pl.lit(unread)).then(None).otherwise(pl.lit(version)).alias("version"),
-        pl.col("dataValue").cast(pl.Float64, strict=False).fill_null(float("nan")).alias("value"),
+        pl.col("dataValue").cast(pl.Float64).alias("value"),
         pl.col("valid").str.to_lowercase().replace("", OPTIONAL["valid"])
         .replace_strict(_VALID_WORDS, default=-1).alias("valid_code"),
         pl.col("inputType").replace("", OPTIONAL["inputType"]).cast(pl.Int64, strict=False).fill_null(-1)

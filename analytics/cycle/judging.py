@@ -50,6 +50,8 @@ class Judging:
             if alert.enterprise in due and alert.rule in rules
         ]
         rows = {(row["enterprise"], quota_subject(row)): row for row in progress.to_dicts()}
+        # A quota that was withdrawn, or an enterprise that left, is judged no more: its alert ends.
+        judgements += endings(active, judgements, at=facts.as_of)
         alerts, steps = advance(active, judgements, rules, facts.as_of)
         explanations = {
             step.alert.alert_id: self._explained(facts, step.alert, judgements, rows)

@@ -8,9 +8,8 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.outcomes import advanced_watermarks, outcomes_of
+from ingest.outcomes import TAIL_SCHEMA, advanced_watermarks, merged_watermarks, outcomes_of
 from nengshao.frames import READINGS
-from nengshao.ports import WATERMARK_SCHEMA
 from nengshao.stores.memory import MemoryReadingStore
 
 ROWS = st.tuples(
@@ -27,7 +26,7 @@ def booked_through(
 ) -> tuple[pl.DataFrame, Counter[str], int]:
     """Winners, ledger and distinct readings after these batches have gone through the books."""
     store, ledger = MemoryReadingStore(), Counter[str]()
-    watermarks = pl.DataFrame(schema=dict(WATERMARK_SCHEMA))
+    watermarks = pl.DataFrame(schema=TAIL_SCHEMA)
     for batch in batches:
         frame = pl.DataFrame([(*row, 4) for row in batch], schema=dict(READINGS.schema), orient="row")
         accepted = frame.with_columns(pl.lit("E").alias("enterprise"), pl.lit("register").alias("kind"))
@@ -36,8 +35,7 @@ def booked_through(
         outcomes = outcomes_of(accepted, booked, watermarks)
         store.write(outcomes.to_write)
         ledger.update(outcomes.rows["outcome"].to_list())
-        marks = pl.concat([watermarks, advanced_watermarks(outcomes.rows)])
-        watermarks = marks.group_by("point").agg(pl.col("watermark").max())
+        watermarks = merged_watermarks(watermarks, advanced_watermarks(outcomes.rows))
     return store.scan([1, 2], 0, 10_000).collect(), ledger, store.count()
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from ingest.outcomes import outcomes_of
+from ingest.outcomes import TAIL_SCHEMA, advanced_watermarks, merged_watermarks, outcomes_of
 from nengshao.frames import READINGS
-from nengshao.ports import WATERMARK_SCHEMA
 
 DAY = 86_400
 E = "E1"
@@ -23,9 +22,9 @@ def booked(*rows: tuple[int, int, int, int, bool]) -> pl.DataFrame:
     return accepted(*rows).select(list(READINGS.schema))
 
 
-def marks(**points: int) -> pl.DataFrame:
-    rows = [(int(name[1:]), mark) for name, mark in points.items()]
-    return pl.DataFrame(rows, schema=dict(WATERMARK_SCHEMA), orient="row")
+def marks(*, tail_valid: bool | None = True, **points: int) -> pl.DataFrame:
+    rows = [(int(name[1:]), mark, tail_valid) for name, mark in points.items()]
+    return pl.DataFrame(rows, schema=TAIL_SCHEMA, orient="row")
 
 
 R = (1, 1000, 2000, 50, True)
@@ -93,3 +92,26 @@ def test_nothing_comes_of_nothing() -> None:
     assert result.rows.is_empty()
     assert result.to_write.is_empty()
     assert result.dirty.is_empty()
+
+
+@pytest.mark.parametrize("tail_valid", [False, None])
+def test_a_register_ahead_of_a_read_that_is_not_known_to_be_valid_is_late(tail_valid: bool | None) -> None:
+    known = marks(p1=DAY, tail_valid=tail_valid)
+    result = outcomes_of(accepted((1, 3 * DAY, 3 * DAY, 9, True)), READINGS.empty(), known)
+    assert result.dirty.rows() == [(E, 3, True)]
+
+
+def test_a_register_behind_an_invalid_read_of_its_own_batch_is_late() -> None:
+    rows = accepted((1, 2 * DAY, 2 * DAY, 9, False), (1, 3 * DAY, 3 * DAY, 9, True))
+    result = outcomes_of(rows, READINGS.empty(), marks(p1=DAY))
+    assert result.dirty.rows() == [(E, 3, True)]
+
+
+def test_the_tail_is_what_stands_at_the_watermark() -> None:
+    taken_back = outcomes_of(accepted((1, 1000, 2001, 50, False)), booked(R), marks(p1=1000))
+    tails = advanced_watermarks(taken_back.rows)
+    assert tails.rows() == [(1, 1000, False)]
+    assert merged_watermarks(marks(p1=1000), tails).rows() == [(1, 1000, False)]
+    assert merged_watermarks(marks(p1=2000), tails).rows() == [(1, 2000, True)]
+    older = outcomes_of(accepted((1, 1000, 1999, 50, False)), booked(R), marks(p1=1000))
+    assert advanced_watermarks(older.rows).rows() == [(1, 1000, True)]

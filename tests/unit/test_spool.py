@@ -77,3 +77,32 @@ def test_a_full_spool_takes_nothing_and_loses_nothing(tmp_path: Path) -> None:
     with pytest.raises(SpoolFull):
         spool.append(messages(4, 4))
     assert topics(spool) == ["t/0", "t/1", "t/2", "t/3"]
+
+
+def test_a_second_outage_after_a_drain_and_a_restart_loses_nothing(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, 1_000_000)
+    spool.append(messages(0, 5))
+    spool.settle(spool.head(1_000_000))
+    again = Spool(tmp_path, 1_000_000)
+    again.append(messages(5, 6))
+    expected = [f"t/{n}" for n in range(5, 11)]
+    assert topics(again) == expected
+    assert again.count == 6
+    assert topics(Spool(tmp_path, 1_000_000)) == expected
+
+
+def test_a_position_that_cannot_be_read_is_the_beginning(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, 1_000_000)
+    spool.append(messages(0, 3))
+    spool.settle(spool.head(1))
+    (tmp_path / "position").write_text("", encoding="ascii")
+    assert topics(Spool(tmp_path, 1_000_000)) == ["t/0", "t/1", "t/2"]
+
+
+def test_messages_that_the_disk_damaged_are_not_waited_for_for_ever(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, 1_000_000)
+    spool.append(messages(0, 3))
+    next(tmp_path.glob("*.spool")).write_bytes(b"damaged")
+    assert spool.head(1_000_000) == []
+    spool.give_up()
+    assert spool.count == 0
