@@ -13,7 +13,7 @@ import polars as pl
 
 from analytics.registers import REACH, implausible_pairs
 from analytics.specs import FOREVER, point_specs, slot_end
-from nengshao.domain.time import DAY_S, LOCAL_OFFSET_S, accounting_day, day_start
+from nengshao.domain.time import DAY_S, accounting_day, day_start
 from nengshao.domain.units import PointKind
 from nengshao.ports import DIRTY_SCHEMA
 
@@ -57,7 +57,7 @@ def whole_periods(dirty: pl.DataFrame, points: pl.DataFrame, *, today: int) -> p
     specs = point_specs(points).filter(pl.col("kind") != PointKind.REGISTER)
     midnight = day_start(pl.col("day").cast(pl.Int64))
     in_cadence = pl.col("grid") == "cadence"
-    divides = LOCAL_OFFSET_S % pl.col("cadence_s") == 0
+    divides = DAY_S % pl.col("cadence_s") == 0
     kinds = specs.filter(pl.col("grid").is_in(["1mo", "1y"]) | (in_cadence & ~divides)).select(
         "enterprise", "grid", "cadence_s"
     )

@@ -47,7 +47,8 @@ def test_a_years_figure_reaches_over_its_year() -> None:
 
 def test_an_amount_that_crosses_midnight_reaches_the_next_day() -> None:
     crossing = m.points(m.point(1, kind="amount", cadence_s=5 * 3600))
-    assert offsets(whole_periods(dirty(0), crossing, today=TODAY)) == [0, 1]
+    assert offsets(whole_periods(dirty(1), crossing, today=TODAY)) == [1, 2]
+    assert offsets(whole_periods(dirty(0), crossing, today=TODAY)) == [0]  # a slot ends at this midnight
     assert offsets(whole_periods(dirty(0), m.points(m.point(1, kind="amount")), today=TODAY)) == [0]
 
 
