@@ -93,13 +93,14 @@ def assess(
     duties = point_duties(points, enterprises, as_of=as_of)
     factor_days = factors_per_day(factors, first_day=first_day, end_day=end_day)
 
-    segments = pl.concat(
+    # Cached: days, hours and blocks ask for different columns, so Polars sees no plan that they share.
+    segments = pl.union(
         [
             readings.pipe(deltas_from_registers, points, meter_changes),
             readings.pipe(segments_from_amounts, points),
             readings.pipe(segments_from_powers, points),
         ]
-    )
+    ).cache()
     figures = (
         segments.pipe(coverage_per_day, duties, first_day=first_day, end_day=end_day)
         .pipe(to_standard_coal, factor_days)
@@ -144,10 +145,13 @@ def _in_coal_of_start(
 
 def load_of(use: pl.LazyFrame, duties: pl.DataFrame) -> pl.LazyFrame:
     """LOAD from hourly `intervals.USE`; hours covered by nothing but a block are left out."""
-    owner = duties.unique("point", maintain_order=True).select("point", "enterprise")
+    owner = (
+        duties.unique("point", maintain_order=True).select("point", "enterprise").sort("enterprise", "point")
+    )
     rows = (
         use.with_columns(covered_s=pl.col("measured_s") + pl.col("estimated_s"))
         .filter(pl.col("covered_s") > 0)
-        .join(owner.lazy(), on="point")
+        .join(owner.with_row_index("place").lazy(), on="point")
+        .sort("place", "start")  # the order of (enterprise, point, start), without comparing text
     )
-    return conform(rows, LOAD).sort(*LOAD.key)
+    return conform(rows, LOAD)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import polars as pl
 
 from analytics.integers import narrow, rounded_up_quotient, wide
-from analytics.intervals import covered_seconds, parts_per_interval, with_known_amount
+from analytics.intervals import covered_seconds, is_part, parts_per_interval, seconds_if, with_known_amount
 from analytics.specs import slot_end
 from nengshao.domain.time import DAY_S, accounting_day, day_start
 
@@ -21,7 +21,8 @@ def coverage_per_day(
     """One row per point and day of [first_day, end_day) with time on duty.
 
     Columns: enterprise, point, day (Int32), carrier, sign, expected_daily, amount (10⁻³ canonical unit,
-    null if nothing is covered), measured_s, estimated_s, missing_s, pending_s, gap_high (10⁻³ canonical unit;
+    null if nothing is covered), measured_s, estimated_s, spread_s of it, missing_s, pending_s, gap_high
+    (10⁻³ canonical unit;
     null: unbounded, no capacity), recheck_at (null: nothing pending). `duties`: `specs.point_duties`; where a
     point has several rows in a day, carrier and sign are those of the last.
     """
@@ -34,7 +35,7 @@ def coverage_per_day(
         .group_by("enterprise", "point", "day")
         .agg(
             pl.col("carrier", "sign", "expected_daily").sort_by("on_from").last(),
-            pl.col("amount", "measured_s", "estimated_s", "missing_s", "pending_s").sum(),
+            pl.col("amount", "measured_s", "estimated_s", "spread_s", "missing_s", "pending_s").sum(),
             gap_high=pl.when(pl.col("gap_high").is_not_null().all()).then(pl.col("gap_high").sum()),
             recheck_at=pl.col("recheck_at").min(),
         )
@@ -44,16 +45,16 @@ def coverage_per_day(
 
 def _covered(segments: pl.LazyFrame, duties: pl.DataFrame, first_day: int, end_day: int) -> pl.LazyFrame:
     """Per duty and day: amount and seconds by quality, of them those in pending time, and where those end."""
-    since = pl.max_horizontal("start", "pending_from")
-    late = pl.max_horizontal(pl.col("end") - since, 0)
+    late = pl.col("end") - pl.max_horizontal("start", "pending_from")
+    is_late, is_block = pl.col("end") > pl.col("pending_from"), is_part("block")
     return (
         parts_per_interval(segments, duties, "day", day_start(first_day), day_start(end_day))
         .group_by("duty", "bucket")
         .agg(
             **covered_seconds(),
-            late_s=late.filter(pl.col("quality") != "block").sum(),
-            late_block_s=late.filter(pl.col("quality") == "block").sum(),
-            covered_to=pl.col("end").filter(pl.col("quality") != "block").max(),
+            late_s=seconds_if(is_late & ~is_block, late),
+            late_block_s=seconds_if(is_late & is_block, late),
+            covered_to=pl.when(~is_block).then("end").max(),
         )
         .with_columns(day=accounting_day(pl.col("bucket")).cast(pl.Int32))
         .drop("bucket")
@@ -81,7 +82,7 @@ def _duty_days(duties: pl.DataFrame, first_day: int, end_day: int) -> pl.DataFra
 def _with_shares(days: pl.LazyFrame) -> pl.LazyFrame:
     """Missing and pending seconds, the bound of the gap, and when pending time next becomes missing."""
     due_until = pl.max_horizontal(pl.min_horizontal("on_to", "pending_from"), "on_from")
-    seconds = ("measured_s", "estimated_s", "block_s", "late_s", "late_block_s")
+    seconds = ("measured_s", "estimated_s", "spread_s", "block_s", "late_s", "late_block_s")
     covered = pl.col("measured_s") + pl.col("estimated_s")
     missing = pl.col("due_until") - pl.col("on_from") - (covered - pl.col("late_s"))
     pending = pl.col("on_to") - pl.col("due_until") - pl.col("late_s")

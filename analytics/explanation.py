@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from nengshao.domain.factors import Basis, FactorTable
+from nengshao.domain.factors import Basis, CoalFactor, FactorTable
 from nengshao.domain.rules import Judgement, Rule
 from nengshao.domain.time import DAY_S, date_of, day_start, iso_text
 from nengshao.domain.units import MILLI, Carrier
@@ -106,7 +106,14 @@ def _common(judgement: Judgement, rule: Rule) -> dict[str, Any]:
 def _point_rows(
     days: pl.DataFrame, basis: Basis, points: pl.DataFrame, factors: FactorTable
 ) -> list[dict[str, Any]]:
-    """One row per point and factor: the leaves, whose masses × sign add up to the days' part of the total."""
+    """One row per point and factor: the leaves, whose masses × sign add up to the days' part of the total.
+
+    A month's figure counts as measured here: it is asked as a whole.
+    """
+    days = days.with_columns(
+        measured_s=pl.col("measured_s") + pl.col("spread_s"),
+        estimated_s=pl.col("estimated_s") - pl.col("spread_s"),
+    )
     known = {row.factor_id: row for row in factors.rows}
     grams, factor_id = f"{basis}_g", f"{basis}_factor"
     seconds = [f"{share}_s" for share in _SHARES]
@@ -136,20 +143,22 @@ def _point_rows(
                 "unit": Carrier(row["carrier"]).unit.value,
                 "mass_g": row[grams],
                 "mass_tce": _tce(row[grams]),
-                "factor": None
-                if factor is None
-                else {
-                    "id": factor.factor_id,
-                    "kgce_per_unit": str(factor.kgce_per_unit),
-                    "edition": factor.edition,
-                    "source": factor.source,
-                    "confidence": factor.confidence.value,
-                    "note": factor.note,
-                },
+                "factor": None if factor is None else _factor_leaf(factor),
                 "coverage": {share: row[f"{share}_s"] / total if total else None for share in _SHARES},
             }
         )
     return rows
+
+
+def _factor_leaf(factor: CoalFactor) -> dict[str, str]:
+    return {
+        "id": factor.factor_id,
+        "kgce_per_unit": str(factor.kgce_per_unit),
+        "edition": factor.edition,
+        "source": factor.source,
+        "confidence": factor.confidence.value,
+        "note": factor.note,
+    }
 
 
 def _block_rows(blocks: pl.DataFrame, basis: Basis, points: pl.DataFrame, end: int) -> list[dict[str, Any]]:

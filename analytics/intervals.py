@@ -23,6 +23,10 @@ Interval = Literal["hour", "day"]
 _HOUR_S: Final = 3600
 _LENGTH: Final[dict[Interval, int]] = {"hour": _HOUR_S, "day": DAY_S}
 
+QUALITY: Final = pl.Enum(["measured", "spread", "estimated", "block"])
+"""Of a part; "spread": of a measured figure whose period is longer than the bucket. An Enum, since it is
+compared in every row several times: text would cost four times as much."""
+
 PARTS: Final = Contract(
     "PARTS",
     {
@@ -32,7 +36,7 @@ PARTS: Final = Contract(
         "start": pl.Int64,  # half-open [start, end) within the bucket
         "end": pl.Int64,
         "amount": pl.Int64,  # 10⁻³ canonical unit; null for a block's part: its place is not known
-        "quality": pl.String,  # "measured" | "estimated" | "block"
+        "quality": QUALITY,
         "pending_from": pl.Int64,  # of the duty
     },
     key=("point", "start"),
@@ -108,40 +112,52 @@ def parts_per_interval(
     """
     length = _LENGTH[interval]
     duty = duties.with_row_index("duty").select(
-        "point", pl.col("duty").cast(pl.Int64), "on_from", "on_to", "pending_from"
+        "point",
+        pl.col("duty").cast(pl.Int64),
+        pl.max_horizontal("on_from", start).alias("low"),
+        pl.min_horizontal("on_to", end).alias("high"),
+        "pending_from",
     )
-    seg_length = pl.col("end") - pl.col("start")
-    spread = (pl.col("quality") == "measured") & (seg_length > length)
-    inside = (
+    is_measured, is_block = pl.col("quality") == "measured", pl.col("quality") == "block"
+    quality = pl.when(is_measured).then(_quality("measured")).when(is_block).then(_quality("block"))
+    on_duty = (
         segments.filter(pl.col("quality") != "missing", pl.col("end") > start, pl.col("start") < end)
-        .join(duty.lazy(), on="point", maintain_order="left")
+        .with_columns(
+            bucket=_bucket(pl.col("start"), length),
+            amount=pl.when(~is_block).then("amount"),
+            quality=quality.otherwise(_quality("estimated")),
+        )
+        .join(duty.lazy(), on="point")
+    )
+    # Nearly all segments lie within one bucket: only the others pay for being cut.
+    is_whole = (
+        (pl.col("start") >= pl.col("low"))
+        & (pl.col("end") <= pl.col("high"))
+        & (pl.col("end") <= pl.col("bucket") + length)
+    )
+    parts = [on_duty.filter(is_whole), _cut(on_duty.filter(~is_whole), length)]
+    return conform(pl.union([part.select(list(PARTS.schema)) for part in parts]), PARTS)
+
+
+def _cut(segments: pl.LazyFrame, length: int) -> pl.LazyFrame:
+    """Segments within [low, high), one row a bucket, their amounts split cumulatively."""
+    seg_length = pl.col("end") - pl.col("start")
+    is_spread = is_part("measured") & (seg_length > length)
+    first = _bucket(pl.max_horizontal("start", "low"), length)
+    last = _bucket(pl.min_horizontal("end", "high") - 1, length)
+    return (
+        segments.filter(pl.col("start") < pl.col("high"), pl.col("end") > pl.col("low"))
         .with_columns(
             seg_start=pl.col("start"),
             seg_length=seg_length,
-            seg_amount=pl.when(pl.col("quality") != "block").then("amount"),
-            quality=pl.when(spread).then(pl.lit("estimated")).otherwise("quality"),
-            start=pl.max_horizontal("start", "on_from", start),
-            end=pl.min_horizontal("end", "on_to", end),
+            seg_amount=pl.col("amount"),
+            quality=pl.when(is_spread).then(_quality("spread")).otherwise("quality"),
+            bucket=pl.int_ranges(first, last + 1, length, dtype=pl.Int64),
         )
-        .filter(pl.col("start") < pl.col("end"))
-        .with_columns(first=_bucket(pl.col("start"), length), last=_bucket(pl.col("end") - 1, length))
-    )
-    is_whole = (pl.col("first") == pl.col("last")) & (pl.col("end") - pl.col("start") == pl.col("seg_length"))
-    whole = inside.filter(is_whole).with_columns(bucket="first", amount="seg_amount")
-    cut = _cut(inside.filter(~is_whole), length)
-    columns = list(PARTS.schema)
-    return conform(pl.concat([whole.select(columns), cut.select(columns)]), PARTS)
-
-
-def _cut(inside: pl.LazyFrame, length: int) -> pl.LazyFrame:
-    """Segments in several buckets, or clipped, one row a bucket, their amounts split cumulatively."""
-    buckets = pl.int_ranges("first", pl.col("last") + 1, length, dtype=pl.Int64)
-    return (
-        inside.with_columns(bucket=buckets)
         .explode("bucket", empty_as_null=False)
         .with_columns(
-            start=pl.max_horizontal("start", "bucket"),
-            end=pl.min_horizontal("end", pl.col("bucket") + length),
+            start=pl.max_horizontal("start", "bucket", "low"),
+            end=pl.min_horizontal("end", pl.col("bucket") + length, "high"),
         )
         .with_columns(amount=narrow(_amount_until(pl.col("end")) - _amount_until(pl.col("start"))))
     )
@@ -174,8 +190,23 @@ def covered_seconds() -> dict[str, pl.Expr]:
     length = pl.col("end") - pl.col("start")
     return {
         "amount": pl.col("amount").sum(),
-        **{f"{q}_s": length.filter(pl.col("quality") == q).sum() for q in ("measured", "estimated", "block")},
+        **{f"{q}_s": seconds_if(is_part(q), length) for q in ("measured", "spread", "block")},
+        "estimated_s": seconds_if(is_part("estimated") | is_part("spread"), length),
     }
+
+
+def is_part(quality: str) -> pl.Expr:
+    """Whether a row of PARTS is of this quality."""
+    return pl.col("quality") == _quality(quality)
+
+
+def seconds_if(condition: pl.Expr, seconds: pl.Expr) -> pl.Expr:
+    """Sum of `seconds` where `condition` holds; a filter within an aggregate costs three times as much."""
+    return pl.when(condition).then(seconds).otherwise(0).sum()
+
+
+def _quality(name: str) -> pl.Expr:
+    return pl.lit(name, dtype=QUALITY)
 
 
 def with_known_amount(use: pl.LazyFrame) -> pl.LazyFrame:

@@ -114,19 +114,19 @@ def _register_reads(readings: pl.LazyFrame, points: pl.DataFrame) -> pl.LazyFram
 def _checked_reads(readings: pl.LazyFrame, points: pl.DataFrame, meter_changes: pl.DataFrame) -> pl.LazyFrame:
     """Reads with `meter` (Int64: which meter of the spell), `is_opening`, and `is_left_out`."""
     agrees_before = _agrees(_before("value"), _before("ts"), pl.col("value"), pl.col("ts"))
-    agrees_across = _agrees(_before("value"), _before("ts"), _after("value"), _after("ts"))
+    agrees_past = _agrees(pl.col("value").shift(2), pl.col("ts").shift(2), pl.col("value"), pl.col("ts"))
     is_candidate = (
         pl.col("is_read")
         & pl.col("follows_on")
         & _after("follows_on").fill_null(value=False)
-        & pl.col("agrees_across")
+        & _after("agrees_past")
         & ~(pl.col("agrees_before") & _after("agrees_before"))
     )
     # Of two neighbouring candidates only the earlier is left out: which of them is wrong cannot be known,
     # and the chain of dependencies stays short.
     return (
         _on_their_meters(_register_reads(readings, points), points, meter_changes)
-        .with_columns(follows_on=_follows_on(), agrees_before=agrees_before, agrees_across=agrees_across)
+        .with_columns(follows_on=_follows_on(), agrees_before=agrees_before, agrees_past=agrees_past)
         .with_columns(is_candidate=is_candidate)
         .with_columns(is_left_out=pl.col("is_candidate") & ~_before("is_candidate").fill_null(value=False))
     )
@@ -176,13 +176,16 @@ def _registered_reads(points: pl.DataFrame, meter_changes: pl.DataFrame) -> pl.L
 
 
 def _kept_pairs(checked: pl.LazyFrame) -> pl.LazyFrame:
-    """Each kept read with the kept read before it on the same meter: `start`, `before`, `is_plausible`."""
-    return (
-        checked.filter(~pl.col("is_left_out"))
-        .with_columns(start=_before("ts"), before=_before("value"), follows_on=_follows_on())
-        .filter("follows_on")
-        .with_columns(is_plausible=_agrees(pl.col("before"), pl.col("start"), pl.col("value"), pl.col("ts")))
-    )
+    """Each kept read with the kept read before it on the same meter: `start`, `before`, `is_plausible`.
+
+    A read that is left out stands alone, between two kept ones that agree: past it, look two rows back.
+    """
+    skips = _before("is_left_out")
+    start = pl.when(skips).then(pl.col("ts").shift(2)).otherwise(_before("ts"))
+    before = pl.when(skips).then(pl.col("value").shift(2)).otherwise(_before("value"))
+    return checked.with_columns(
+        start=start, before=before, is_plausible=pl.col("agrees_before") | skips
+    ).filter(pl.col("follows_on"), ~pl.col("is_left_out"))
 
 
 def _follows_on() -> pl.Expr:
@@ -193,12 +196,12 @@ def _follows_on() -> pl.Expr:
 
 def _agrees(before: pl.Expr, since: pl.Expr, value: pl.Expr, ts: pl.Expr) -> pl.Expr:
     """Whether two reads can both be right: a rise within capacity × time, or a rollover within it."""
-    rise, elapsed = value - before, ts - since
-    rolled = rise + pl.col("register_modulus")
-    capacity = wide("capacity") * 1000 * elapsed  # 10⁻⁶ units × seconds/hour
-    is_rise = (rise >= 0) & (pl.col("capacity").is_null() | (wide(rise) * 3600 <= capacity))
-    is_rollover = (rise < 0) & (rolled >= 0) & (wide(rolled) * 3600 <= capacity)
-    return is_rise.fill_null(value=False) | is_rollover.fill_null(value=False)
+    rise = value - before
+    counted = pl.when(rise < 0).then(rise + pl.col("register_modulus")).otherwise(rise)
+    most = wide("capacity") * 1000 * (ts - since)  # 10⁻⁶ units × seconds/hour
+    is_unlimited = pl.col("capacity").is_null() & (rise >= 0)
+    agrees = (counted >= 0) & (is_unlimited | (wide(counted) * 3600 <= most))
+    return agrees.fill_null(value=False)
 
 
 def _before(column: str) -> pl.Expr:

@@ -89,7 +89,7 @@ def _weighted_shares() -> dict[str, pl.Expr]:
         f"{share}_w": pl.when(is_weighed.any()).then(
             (pl.col("weight_g_day") * pl.col(f"{share}_s")).filter(is_weighed).sum()
         )
-        for share in ("measured", "estimated", "missing", "pending")
+        for share in ("measured", "estimated", "spread", "missing", "pending")
     }
 
 

@@ -140,7 +140,7 @@ def year_to_date(
         as_of=figures.date(closed[-1]["day"]) if closed else None,
         calorific=coal_of(closed, near, start, end, Basis.CALORIFIC),
         equivalent=coal_of(closed, near, start, end, Basis.EQUIVALENT),
-        coverage=figures.coverage_of([row for row in days if row["day"] < today]),
+        coverage=figures.coverage_of((row for row in days if row["day"] < today), whole_periods=True),
         no_factor=sorted({item for row in closed for item in figures.listed(row["no_factor"])}),
     )
 

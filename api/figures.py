@@ -65,13 +65,20 @@ def rounded(ratio: float | None) -> float | None:
     return None if ratio is None else round(ratio, SHARE_DIGITS)
 
 
-def coverage_of(rows: Iterable[Mapping[str, Any]]) -> Coverage | None:
-    """Coverage over ENTERPRISE_DAYS rows; None when nothing was expected in them."""
+def coverage_of(rows: Iterable[Mapping[str, Any]], *, whole_periods: bool = False) -> Coverage | None:
+    """Coverage over ENTERPRISE_DAYS rows; None when nothing was expected in them.
+
+    `whole_periods`: the rows are a year to date. A month's figure is then measured: only its share of a
+    single day is an estimate.
+    """
     kinds = ("measured", "estimated", "missing", "pending")
     weights = dict.fromkeys(kinds, 0)
     for row in rows:
         for kind in kinds:
             weights[kind] += row[f"{kind}_w"] or 0  # null: no point of the day has a weight
+        spread = (row["spread_w"] or 0) if whole_periods else 0
+        weights["measured"] += spread
+        weights["estimated"] -= spread
     whole = sum(weights.values())
     return Coverage(**{kind: share(weight, whole) for kind, weight in weights.items()}) if whole else None
 

@@ -93,7 +93,9 @@ class Ingestor:
             lease = self._held_lease()
             if lease is None:
                 return self._hand_over_spool()
-            return self._drain_spool(lease) | self._take_inbox(lease) | self._take_messages(lease, wait_s)
+            done = self._drain_spool(lease) | self._take_inbox(lease)
+            # Nobody waits at one door while another has more to give.
+            return self._take_messages(lease, 0.0 if done else wait_s) | done
         except LeaseLost:
             _LOG.warning("partition %d has passed to another holder", self._partition)
             self._let_go()

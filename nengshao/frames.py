@@ -143,6 +143,7 @@ POINT_DAYS: Final = Contract(
         "amount": pl.Int64,  # 10⁻³ canonical unit, measured + estimated
         "measured_s": pl.Int64,
         "estimated_s": pl.Int64,
+        "spread_s": pl.Int64,  # of estimated_s: an exact figure of a longer period, spread over its days
         "missing_s": pl.Int64,
         "pending_s": pl.Int64,
         "gap_high": pl.Int64,  # at most this more in missing time outside blocks; null: unbounded
@@ -185,6 +186,7 @@ ENTERPRISE_DAYS: Final = Contract(
         "equivalent_gap_high": pl.Int64,
         "measured_w": pl.Int64,  # weight × seconds, boundary points; shares are taken when shown
         "estimated_w": pl.Int64,
+        "spread_w": pl.Int64,  # of estimated_w: measured, as soon as the longer period is asked as a whole
         "missing_w": pl.Int64,
         "pending_w": pl.Int64,
         "lowest_point": pl.Int64,  # the feeding point with the least measured share

@@ -135,12 +135,16 @@ class InfluxResultStore:
         """Progress of a day, in place of what was written of it and of later days of the year.
 
         When a day that was complete has become pending again, as_of_day has gone back; the later point would
-        still look like the latest.
+        still look like the latest. Without any complete day yet there is no point at all.
         """
         at = day_start(pl.col("as_of_day").cast(pl.Int64))
         tags = ["enterprise", "basis", "scope"]
-        lines = figure_lines(progress, "progress", tags, _PROGRESS_FIELDS, at)
-        year_ends = progress.select(at.alias("ts"), _year_end().alias("end"), *tags)
+        standing = progress.filter(pl.col("as_of_day").is_not_null())
+        lines = figure_lines(standing, "progress", tags, _PROGRESS_FIELDS, at)
+        before_all = _year_start(pl.col("year")) - 1
+        year_ends = progress.select(
+            pl.coalesce(at, before_all).alias("ts"), _year_start(pl.col("year") + 1).alias("end"), *tags
+        )
         for row in self._overtaken(year_ends).iter_rows(named=True):
             self._server.delete("progress", _of(row, tags), row["ts"] + 1, row["end"] - 1)
         self._replace("progress", tags, lines)
@@ -176,10 +180,9 @@ def _of(row: dict[str, str], tags: list[str]) -> dict[str, str]:
     return {name: row[name] for name in tags if row[name]}
 
 
-def _year_end() -> pl.Expr:
-    """Instant at which the accounting year `year` ends."""
-    next_year = pl.date(pl.col("year") + 1, 1, 1)
-    return day_start(next_year.to_physical().cast(pl.Int64))
+def _year_start(year: pl.Expr) -> pl.Expr:
+    """Instant at which an accounting year begins."""
+    return day_start(pl.date(year, 1, 1).to_physical().cast(pl.Int64))
 
 
 def _load_of(found: pl.DataFrame, tags: pl.DataFrame) -> pl.DataFrame:

@@ -46,8 +46,14 @@ class InfluxServer:
         for_ever = {"type": "expire", "everySeconds": 0}
         with _translated():
             buckets = self._client.buckets_api()
-            if buckets.find_bucket_by_name(self.bucket) is None:
+            if buckets.find_bucket_by_name(self.bucket) is not None:
+                return
+            try:
                 buckets.create_bucket(bucket_name=self.bucket, retention_rules=for_ever)
+            except ApiException:
+                # Processes that start together all find none; one of them makes it.
+                if buckets.find_bucket_by_name(self.bucket) is None:
+                    raise
 
     def write(self, lines: pl.DataFrame) -> list[int]:
         """Store lines (row, field, ts, line), in their order; the rows that the server will never take.

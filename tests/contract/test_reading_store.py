@@ -530,7 +530,8 @@ def test_influx_makes_its_bucket_once(
     store = InfluxReadingStore(server.url, server.token, server.org, name, identities=lambda: identities)
     with pytest.raises(StoreUnavailable, match="存储桶"):
         store.write(readings((identities["point"][0], T, T, 1, True, 4)))
-    store.ensure_bucket()
+    with ThreadPoolExecutor(6) as processes:  # that start together
+        list(processes.map(lambda _: store.ensure_bucket(), range(6)))
     store.ensure_bucket()
     store.write(readings((identities["point"][0], T, T, 1, True, 4)))
     assert store.count() == 1

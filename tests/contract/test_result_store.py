@@ -243,6 +243,21 @@ def test_influx_forgets_progress_that_turned_out_to_be_ahead_of_itself(
     assert left == {T: 2.5, day_start(DAY + 4): 7.0, day_start(new_year): 2.5}
 
 
+def test_influx_shows_no_progress_of_a_year_without_a_complete_day(
+    influx_results: InfluxResultStore, request: pytest.FixtureRequest
+) -> None:
+    new_year = day_number(dt.date(2026, 1, 1))
+    pending = progress_row(as_of_day=None, used_g=None, due_g=None, pace=None, coverage=None)
+    for row in (
+        progress_row(),
+        progress_row(as_of_day=DAY + 5),
+        progress_row(as_of_day=new_year, year=2026),
+        pending,
+    ):
+        influx_results.write_figures(ENTERPRISE_DAYS.empty(), row, ALERT_COUNTS.empty())
+    assert [key[0] for key in fields_in_influx(request, "progress")] == [day_start(new_year)]
+
+
 def test_influx_rejects_load_of_a_point_it_has_no_name_for(
     influx_results: InfluxResultStore, point: PointNamed
 ) -> None:

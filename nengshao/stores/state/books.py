@@ -146,6 +146,21 @@ def _write_corrections(connection: Connection, frame: pl.DataFrame) -> None:
         where=statement.excluded.kept > corrections.c.kept,
     )
     run_many(connection, kept, rows_of(once, CORRECTIONS_SCHEMA))
+    _raise_kept(connection, frame)
+
+
+def _raise_kept(connection: Connection, frame: pl.DataFrame) -> None:
+    """Lesser values noted before learn of a still greater one: what stands does not depend on the order."""
+    version = ["point", "ts", "version"]
+    greatest = frame.group_by(version).agg(pl.col("kept").max()).sort(version)
+    same = [corrections.c[name] == sa.bindparam(f"of_{name}") for name in version]
+    raised = (
+        sa.update(corrections)
+        .where(*same, corrections.c.kept < sa.bindparam("of_kept"))
+        .values(kept=sa.bindparam("of_kept"))
+    )
+    rows = [{f"of_{name}": value for name, value in row.items()} for row in greatest.rows(named=True)]
+    run_many(connection, raised, rows)
 
 
 def _write_watermarks(connection: Connection, frame: pl.DataFrame) -> None:

@@ -1,0 +1,187 @@
+"""A year of quarter-hourly register reads into standard coal per point and day, beside DuckDB's SQL.
+
+Both take the same READINGS, sorted by (point, ts), with the faults of real meters among them (gaps, invalid
+values, spikes, rollovers), by the same rules, on the same number of threads, and must give the same rows.
+DuckDB reads them from a table of its own and from Parquet, and the faster counts. We are timed on the same
+Parquet and on a frame; the slower counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import duckdb
+import polars as pl
+
+from analytics.assessment import Assessment, assess
+from analytics.coal import factors_per_day
+from analytics.factor_library import load_factors
+from analytics.specs import point_duties
+from nengshao.domain.time import day_start
+from nengshao.frames import READINGS
+from tests.support import metering as m
+
+MACROS: Final = Path(__file__).with_name("assess_macros.sql").read_text(encoding="utf-8")
+QUERY: Final = Path(__file__).with_name("assess.sql").read_text(encoding="utf-8")
+FIGURES: Final = ["enterprise", "point", "day", "amount", "measured_s", "estimated_s", "calorific_g"]
+CAPACITY: Final = 1_000_000  # 10⁻³ kWh per hour: 250 kWh a quarter of an hour
+MODULUS: Final = 10**12  # 10⁻⁶ kWh: rolls over about every three and a half months
+
+
+def points_of(enterprises: int, points: int) -> pl.DataFrame:
+    """POINTS: `points` electricity registers each."""
+    numbers = range(enterprises * points)
+    return m.points(
+        *(
+            m.point(n, enterprise=f"E{n // points:05d}", capacity=CAPACITY, register_modulus=MODULUS)
+            for n in numbers
+        )
+    )
+
+
+def reads_of(points: int, days: int) -> pl.LazyFrame:
+    """READINGS, sorted; of 1 000 reads about 1 is invalid, 5 are lost one by one and 5 in gaps of 8 hours,
+    and of 10 000 about 2 are spikes."""
+    reads = days * 96 + 1
+    row, ts = pl.col("row"), m.T0 + pl.col("row") % reads * m.QUARTER
+    rise = (row.hash(1) % 200_000_000).cast(pl.Int64)
+    spike = pl.when(row.hash(2) % 5_000 == 0).then(300_000_000_000).otherwise(0)
+    is_lost = (row.hash(3) % 200 == 0) | ((row // 32).hash(4) % 200 == 0)
+    return (
+        pl.LazyFrame({"row": pl.int_range(points * reads, eager=True)})
+        .with_columns(
+            point=row // reads,
+            ts=ts,
+            version=ts + 60,
+            value=(rise.cum_sum() + spike) % MODULUS,
+            valid=row.hash(5) % 1_000 != 0,
+            input_type=pl.lit(4, pl.Int8),
+        )
+        .filter(~is_lost)
+        .select(list(READINGS.schema))
+    )
+
+
+class Work:
+    """The same year for both: READINGS as a frame, in Parquet and in a DuckDB table; registry and factors."""
+
+    def __init__(self, enterprises: int, points: int, days: int, folder: Path) -> None:
+        self.points = points_of(enterprises, points)
+        self.enterprises = m.enterprises(*self.points["enterprise"].unique(maintain_order=True))
+        self.window = (m.DAY, m.DAY + days)
+        self.as_of = day_start(m.DAY + days) + 40 * 86_400
+        self.factors = load_factors()
+        self.readings = reads_of(enterprises * points, days).collect()
+        self.parquet = folder / "readings.parquet"
+        self.readings.write_parquet(self.parquet)
+        self.database = self._database(folder / "readings.duckdb")
+
+    def _database(self, path: Path) -> duckdb.DuckDBPyConnection:
+        database = duckdb.connect(str(path))
+        database.execute(f"SET threads = {pl.thread_pool_size()}")
+        database.execute(MACROS)
+        readings, first, end = self.readings, *self.window
+        database.register("frame", readings)
+        database.execute("CREATE TABLE reading AS SELECT * FROM frame ORDER BY point, ts; CHECKPOINT")
+        database.unregister("frame")
+        database.register("point", point_duties(self.points, self.enterprises, as_of=self.as_of))
+        database.register("factor_day", factors_per_day(self.factors, first_day=first, end_day=end))
+        return database
+
+    def assessed(self, readings: pl.LazyFrame) -> Assessment:
+        """Ours."""
+        return assess(
+            readings, self.points, m.changes(), self.enterprises, self.factors,
+            window=self.window, as_of=self.as_of,
+        )  # fmt: skip
+
+    def queried(self, source: str) -> pl.DataFrame:
+        """The peer's rows from a table or file."""
+        first, end = self.window
+        bounds = {"start": day_start(first), "end": day_start(end)}
+        found: pl.DataFrame = self.database.sql(QUERY.format(reading=source), params=bounds).pl()
+        return found
+
+
+def figures_of(readings: pl.LazyFrame, work: Work) -> pl.DataFrame:
+    """Ours: every column of POINT_DAYS is computed."""
+    return work.assessed(readings).point_days.collect(engine="streaming")
+
+
+def scanned(parquet: Path) -> pl.DataFrame:
+    """What no computation over this file can beat: read the columns that it needs, and add them up."""
+    needed = pl.scan_parquet(parquet).select(pl.col("point", "ts", "value", "valid").sum())
+    return needed.collect(engine="streaming")
+
+
+def seconds_of(runs: dict[str, Callable[[], pl.DataFrame]], repeats: int) -> dict[str, list[float]]:
+    """Seconds of each run, taking turns, so that what else goes on hits all alike."""
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(repeats):
+        for name, run in runs.items():
+            started = time.perf_counter()
+            run()
+            seconds[name].append(round(time.perf_counter() - started, 3))
+    return seconds
+
+
+def differing(ours: pl.DataFrame, peer: pl.DataFrame) -> int:
+    """Rows of either that the other does not have. Both are whole numbers and text: equal means equal."""
+    mine = ours.select(FIGURES)
+    other = peer.select(FIGURES).cast(mine.schema)
+    both = mine.join(other, on=FIGURES, how="inner", nulls_equal=True).height
+    return mine.height + other.height - 2 * both
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--enterprises", type=int, default=30)
+    parser.add_argument("--points", type=int, default=10, help="per enterprise")
+    parser.add_argument("--days", type=int, default=365)
+    parser.add_argument("--repeats", type=int, default=3)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        work = Work(args.enterprises, args.points, args.days, Path(folder))
+        in_file = f"read_parquet('{work.parquet}')"
+        runs: dict[str, Callable[[], pl.DataFrame]] = {
+            "scan": lambda: scanned(work.parquet),
+            "ours_frame": lambda: figures_of(work.readings.lazy(), work),
+            "ours_parquet": lambda: figures_of(pl.scan_parquet(work.parquet), work),
+            "peer_table": lambda: work.queried("reading"),
+            "peer_parquet": lambda: work.queried(in_file),
+            "ours_everything": lambda: work.assessed(work.readings.lazy()).collect().point_days,
+        }
+        ours = runs["ours_parquet"]()  # the rows are compared once; all are warm when the clock starts
+        if differences := differing(ours, runs["peer_table"]()) + differing(ours, runs["peer_parquet"]()):
+            raise SystemExit(f"{differences} rows differ between ours and the peer's")
+        seconds = seconds_of(runs, args.repeats)
+        rows = work.readings.height
+        work.database.close()
+    best = {name: min(each) for name, each in seconds.items()}
+    mine = max(best["ours_frame"], best["ours_parquet"])
+    peer = min(best["peer_table"], best["peer_parquet"])
+    result = {
+        "bench": "assess",
+        "readings": rows,
+        "point_days": ours.height,
+        "threads": pl.thread_pool_size(),
+        "seconds": seconds,
+        "readings_per_s": round(rows / mine),
+        "peer": f"DuckDB {duckdb.__version__}, tests/benches/assess.sql, the faster of table and Parquet",
+        "peer_readings_per_s": round(rows / peer),
+        "everything_readings_per_s": round(rows / best["ours_everything"]),
+        "scan_limit_share": round(best["scan"] / mine, 3),
+        "rows_checked_equal": ours.height,
+        "ratio": round(peer / mine, 2),
+    }
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
