@@ -1,9 +1,10 @@
 """Registers: from the states of a counter to the energy between them.
 
 Every read is looked at with the read before and the read after it. A single wrong read between two that
-agree with each other (a spike or a dip) is left out and its neighbours are joined. What remains implausible
-has no amount: missing, with an event for a person to confirm. Nothing is guessed: a fall is a rollover only
-if the register's size and the point's capacity say so, a replacement only if the registry has it.
+agree with each other (a spike or a dip) is left out and its neighbours are joined; so is a run of them, or
+a stretch in which the register stuck (`repairs`). What remains implausible has no amount: missing, with an
+event for a person to confirm. Nothing is guessed: a fall is a rollover only if the register's size and the
+point's capacity say so, a replacement only if the registry has it.
 
 `REACH` says how far a read's influence goes, so that whoever computes a part of a series knows how many
 reads around it are needed for the same result as from the whole.
@@ -16,6 +17,7 @@ from typing import Final
 import polars as pl
 
 from analytics.integers import milli_from_micro, wide
+from analytics.repairs import LONGEST_RUN, with_runs_bridged
 from analytics.specs import point_specs
 from nengshao.domain.units import PointKind
 from nengshao.frames import SEGMENTS, Contract, conform
@@ -25,15 +27,16 @@ EVENTS: Final = Contract(
     {
         "point": pl.Int64,
         "ts": pl.Int64,  # of the read that shows it, or of the replacement
-        "event": pl.String,  # "rollover" | "replacement" | "spike" | "fall" | "implausible_rise"
+        "event": pl.String,  # "rollover" | "replacement" | "spike" | "stuck" | "fall" | "implausible_rise"
     },
     key=("point", "ts", "event"),
 )
-"""What happened to registers. A "spike" (up or down) is left out; a "fall" or "implausible_rise" leaves the
-time before it without an amount."""
+"""What happened to registers. A "spike" (up or down) is left out, a "stuck" stretch bridged; a "fall" or
+"implausible_rise" leaves the time before it without an amount."""
 
-REACH: Final = 4
-"""A read can change segments from the 3rd read before it to the 4th after it."""
+REACH: Final = 4 + 2 * LONGEST_RUN
+"""A read can change segments from the (REACH - 1)th read before it to the REACHth after it: 3 and 4 for a
+single spike; a bridged run spans LONGEST_RUN more, and whether it may depends on the bridge before it."""
 
 
 def deltas_from_registers(
@@ -71,7 +74,9 @@ def register_events(
     checked = _checked_reads(readings, points, meter_changes)
     falls = pl.col("value") < pl.col("before")
     found = (
-        pl.when(pl.col("is_plausible"))
+        pl.when(pl.col("bridged").is_not_null())
+        .then("bridged")
+        .when(pl.col("is_plausible"))
         .then(pl.when(falls).then(pl.lit("rollover")))
         .when(falls)
         .then(pl.lit("fall"))
@@ -176,16 +181,18 @@ def _registered_reads(points: pl.DataFrame, meter_changes: pl.DataFrame) -> pl.L
 
 
 def _kept_pairs(checked: pl.LazyFrame) -> pl.LazyFrame:
-    """Each kept read with the kept read before it on the same meter: `start`, `before`, `is_plausible`.
+    """Each kept read with the kept read before it on the same meter: `start`, `before`, `is_plausible`,
+    `bridged`.
 
     A read that is left out stands alone, between two kept ones that agree: past it, look two rows back.
     """
     skips = _before("is_left_out")
     start = pl.when(skips).then(pl.col("ts").shift(2)).otherwise(_before("ts"))
     before = pl.when(skips).then(pl.col("value").shift(2)).otherwise(_before("value"))
-    return checked.with_columns(
+    pairs = checked.with_columns(
         start=start, before=before, is_plausible=pl.col("agrees_before") | skips
     ).filter(pl.col("follows_on"), ~pl.col("is_left_out"))
+    return with_runs_bridged(pairs, _agrees(pl.col("before"), pl.col("start"), pl.col("value"), pl.col("ts")))
 
 
 def _follows_on() -> pl.Expr:

@@ -135,9 +135,7 @@ def _inject_correction(plan: Plan, line: Line, cell: Cell, rng: Random) -> None:
     _note(plan, line, number, Fault.CORRECTION, boundaries, sent="a believable value", reached_at=reached)
 
 
-def _remake(
-    plan: Plan, line: Line, cell: Cell, rng: Random, readings: dict[int, Sequence[int]]
-) -> int:
+def _remake(plan: Plan, line: Line, cell: Cell, rng: Random, readings: dict[int, Sequence[int]]) -> int:
     """Have the true readings sent again in a message of their own; when that is."""
     latest = max(line.made_at(line.message_of(boundaries[-1])) for boundaries in readings.values())
     at = _delivery(line, cell, rng, latest + 60)

@@ -277,9 +277,7 @@ class _Connection:
         self._client.subscribe(str(Topic(*device, RECEIPT)), qos=1)
         self._client.publish(*self._publisher.status(device, "online"), qos=1, retain=True)
 
-    def _on_connect(
-        self, _client: mqtt.Client, _data: Any, _flags: Any, code: Any, _properties: Any
-    ) -> None:
+    def _on_connect(self, _client: mqtt.Client, _data: Any, _flags: Any, code: Any, _properties: Any) -> None:
         if code.is_failure:
             _LOG.warning("broker refuses the connection: %s", code)
             return

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from analytics.registers import deltas_from_registers, register_events
+from analytics.repairs import LONGEST_RUN
 from tests.support import metering as m
 
 Q = m.QUARTER
@@ -154,3 +155,45 @@ def test_values_are_rounded_so_that_differences_add_up() -> None:
     reads = m.readings(1, [(m.T0, 500), (m.T0 + Q, 1_500), (m.T0 + 2 * Q, 2_501)])  # 0.5, 1.5, 2.501 Wh
     found = deltas_from_registers(reads.lazy(), m.points(m.point(1)), m.changes()).collect()
     assert found["amount"].to_list() == [2, 1]  # half to even: 0, 2; then 3
+
+
+def test_a_register_that_stuck_and_caught_up_is_bridged_with_its_exact_energy() -> None:
+    # 100 kWh/h of capacity are 25 a quarter: 60 at once is too much for one, not for four
+    spec = m.point(1, capacity=100_000)
+    assert segments([0, 10, 20, 20, 20, 20, 80, 90], spec) == [
+        (0, 1, 10_000, "measured"),
+        (1, 2, 10_000, "measured"),
+        (2, 6, 60_000, "estimated"),
+        (6, 7, 10_000, "measured"),
+    ]
+    assert events([0, 10, 20, 20, 20, 20, 80, 90], spec) == [(6, "stuck")]
+
+
+def test_a_stop_of_the_plant_is_measured_as_nothing_used() -> None:
+    spec = m.point(1, capacity=100_000)
+    assert [s[2:] for s in segments([0, 10, 10, 10, 30], spec)] == [
+        (10_000, "measured"), (0, "measured"), (0, "measured"), (20_000, "measured"),
+    ]  # fmt: skip
+
+
+def test_a_jump_that_no_stretch_of_equal_reads_explains_stays_missing() -> None:
+    spec = m.point(1, capacity=100_000)
+    assert segments([0, 10, 10, 900, 910], spec)[2] == (2, 3, None, "missing")
+    assert (3, "implausible_rise") in events([0, 10, 10, 900, 910], spec)
+
+
+def test_a_few_reads_in_another_unit_are_left_out_together() -> None:
+    spec = m.point(1, capacity=100_000)
+    assert segments([1000, 1010, 1.020, 1.030, 1.040, 1050, 1060], spec) == [
+        (0, 1, 10_000, "measured"),
+        (1, 5, 40_000, "estimated"),
+        (5, 6, 10_000, "measured"),
+    ]
+    assert segments([1000, 1010, 1_020_000, 1_030_000, 1050, 1060], spec)[1] == (1, 4, 40_000, "estimated")
+
+
+def test_a_run_longer_than_the_limit_is_not_bridged() -> None:
+    spec = m.point(1, capacity=100_000)
+    stuck = [0.0, 10.0, *[10.0] * (LONGEST_RUN + 1), 110.0, 120.0]
+    assert segments(stuck, spec)[-2][2:] == (None, "missing")
+    assert segments([0.0, 10.0, *[10.0] * LONGEST_RUN, 110.0, 120.0], spec)[-2][2:] == (100_000, "block")

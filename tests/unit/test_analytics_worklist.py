@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from analytics.registers import REACH
 from analytics.worklist import Window, days_without_results, register_reach, whole_periods, windows_of
 from nengshao.ports import DIRTY_SCHEMA
 from tests.support import metering as m
@@ -53,18 +54,19 @@ def test_an_amount_that_crosses_midnight_reaches_the_next_day() -> None:
 
 
 def test_a_late_read_reaches_its_neighbours() -> None:
-    noon = m.readings(1, [(m.T0 + i * D + D // 2, i * 1_000_000) for i in range(20)])
-    spec = m.points(m.point(1, cadence_s=D))
-    assert offsets(register_reach(dirty(10, late=True), noon, spec, today=TODAY)) == [7, 8, 9, 11, 12, 13, 14]
-    assert offsets(register_reach(dirty(10), noon, spec, today=TODAY)) == []
+    noon = m.readings(1, [(m.T0 + i * D + D // 2, i * 1_000_000) for i in range(400)])
+    spec, today = m.points(m.point(1, cadence_s=D)), m.DAY + 500
+    around = [*range(200 - REACH + 1, 200), *range(201, 200 + REACH + 1)]
+    assert offsets(register_reach(dirty(200, late=True), noon, spec, today=today)) == around
+    assert offsets(register_reach(dirty(200), noon, spec, today=today)) == []
 
 
 def test_reads_that_do_not_agree_reach_as_well() -> None:
-    values = [(m.T0 + i * D + D // 2, (500 if i == 10 else i) * 1_000_000_000) for i in range(20)]
-    spec = m.points(m.point(1, cadence_s=D))
-    found = offsets(register_reach(dirty(11), m.readings(1, values), spec, today=TODAY))
-    assert {9, 10, 12} <= set(found)
-    assert offsets(register_reach(dirty(2), m.readings(1, values), spec, today=TODAY)) == []
+    values = [(m.T0 + i * D + D // 2, (500 if i == 200 else i) * 1_000_000_000) for i in range(400)]
+    spec, today = m.points(m.point(1, cadence_s=D)), m.DAY + 500
+    found = offsets(register_reach(dirty(201), m.readings(1, values), spec, today=today))
+    assert {199, 200, 202} <= set(found)
+    assert offsets(register_reach(dirty(2), m.readings(1, values), spec, today=today)) == []
 
 
 def test_days_are_worked_in_runs_that_are_cut_and_shared() -> None:
