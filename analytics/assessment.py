@@ -137,7 +137,7 @@ def _in_coal_of_start(
 ) -> pl.LazyFrame:
     """Blocks may start long before the window: factors from the first day of any point's validity on."""
     starts = duties["valid_from"]
-    first_day = accounting_day(int(starts.min())) if starts.len() else accounting_day(end)  # type: ignore[arg-type]
+    first_day = accounting_day(int(starts.min())) if starts.len() else accounting_day(end)  # type: ignore[arg-type]  # an Int64 column's least value
     return to_standard_coal(
         blocks, factors_per_day(factors, first_day=first_day, end_day=accounting_day(end) + 1)
     )

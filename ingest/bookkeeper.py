@@ -196,7 +196,7 @@ class Bookkeeper:
         self, batch: Batch, written: _Written, receipts: Sequence[MessageReceipt], tails: pl.DataFrame
     ) -> Booking:
         now, entry, outcomes = self._clock.now(), batch.inbox, written.outcomes
-        is_replay = entry is not None and entry.quarantine_id is not None
+        replayed = None if entry is None else entry.quarantine_id
         return Booking(
             at=now,
             intent_id=written.intent_id,
@@ -213,7 +213,7 @@ class Bookkeeper:
             last_seen=_last_seen(batch, outcomes.rows, now),
             statuses=batch.statuses,
             inbox_done={entry.inbox_id: _receipt_text(receipts)} if entry is not None else {},
-            replayed=(entry.quarantine_id,) if is_replay else (),  # type: ignore[union-attr,arg-type]
+            replayed=() if replayed is None else (replayed,),
             intents_left=self._open.left_after(outcomes.rows, booked_intent=written.intent_id),
         )
 

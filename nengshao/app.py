@@ -7,17 +7,17 @@ import os
 import socket
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from itertools import product
+from functools import partial
 from typing import Final
 
 import polars as pl
 import uvicorn
 
 from analytics.cycle import Cycle
+from analytics.cycle.assessor import Assessor
 from analytics.factor_library import load_factors
 from analytics.rules import load_rulebook
 from api.auth import TokenAuthenticator
@@ -26,8 +26,7 @@ from api.service import create_api
 from ingest.ingestor import Ingestor
 from ingest.subscriber import Subscriber
 from nengshao.clock import AnchoredClock, SystemClock
-from nengshao.domain.alerts import AlertState
-from nengshao.domain.errors import ConfigError, LeaseLost, StoreUnavailable
+from nengshao.domain.errors import ConfigError, StoreUnavailable
 from nengshao.notify.console import ConsoleNotifier
 from nengshao.notify.pipeline import Pipeline
 from nengshao.ports import Clock, Lease, Notifier, ReadingStore, ResultStore, StateStore
@@ -49,48 +48,6 @@ class Stores:
     state: StateStore
     readings: ReadingStore
     results: ResultStore
-
-
-@dataclass(frozen=True, slots=True)
-class Assessor:
-    """One partition's cycle under its lease: claims, assesses, judges, tells."""
-
-    cycle: Cycle
-    state: StateStore
-    telemetry: Telemetry
-    rules: Sequence[str]
-    partition: int
-    holder: str
-    ttl_s: float
-
-    def run_once(self, lease: Lease | None) -> Lease | None:
-        """One cycle if the partition is ours; the lease as it stands afterwards."""
-        held = self.telemetry.lease_held.labels("assess", str(self.partition))
-        try:
-            lease = self._renewed(lease)
-            held.set(0 if lease is None else 1)
-            if lease is not None:
-                self._run(lease)
-        except LeaseLost:
-            _LOG.warning("assessment of partition %d has passed to another holder", self.partition)
-            held.set(0)
-            return None
-        return lease
-
-    def _run(self, lease: Lease) -> None:
-        with self.telemetry.cycle_seconds.time():
-            report = self.cycle.run_once(lease)
-        self.telemetry.dirty_days.set(report.days)
-        if not report.is_projected:
-            self.telemetry.retries.labels("projection").inc()
-        alerts = Counter((a.rule, a.state) for a in self.state.open_alerts(self.partition))
-        for rule, state in product(self.rules, (AlertState.PENDING, AlertState.FIRING)):
-            self.telemetry.alerts.labels(str(self.partition), rule, state.value).set(alerts[rule, state])
-
-    def _renewed(self, lease: Lease | None) -> Lease | None:
-        if lease is None:
-            return self.state.acquire_lease("assess", self.partition, self.holder, self.ttl_s)
-        return self.state.renew_lease(lease, self.ttl_s)
 
 
 class App:
@@ -133,7 +90,7 @@ class App:
         """Start the threads of these roles and return."""
         if "ingest" in roles:
             for ingestor in self.ingestors:
-                self._spawn("ingest", lambda own=ingestor: own.run(self._stop))  # type: ignore[misc]
+                self._spawn("ingest", partial(ingestor.run, self._stop))
         if "assess" in roles:
             self._spawn("assess", self._assess_forever)
             self._spawn("notify", self._notify_forever)

@@ -47,7 +47,7 @@ def read_around(store: ReadingStore, points: pl.DataFrame, window: Window, *, la
         at_least = limit
         if group.is_empty():
             continue
-        margin = _MARGIN_READS * int(group["cadence"].max())  # type: ignore[arg-type]
+        margin = _MARGIN_READS * int(group["cadence"].max())  # type: ignore[arg-type]  # an Int64 column
         parts.append(_scan(store, group["point"], start - margin, end + margin))
         registers = short.filter(pl.col("kind") == PointKind.REGISTER).join(group, on="point", how="semi")
         parts += _more_reads(store, parts[-1], registers["point"], (start, end), margin, latest=latest)
@@ -93,7 +93,7 @@ def _step_out(
         distance = (pl.col("ts") - border).abs() // margin
         for (_,), near in beyond.group_by((distance + 1).log(2).floor(), maintain_order=True):
             far = near["ts"].min() if is_before else near["ts"].max()
-            reach = int(far) - margin if is_before else int(far) + margin  # type: ignore[arg-type]
+            reach = int(far) - margin if is_before else int(far) + margin  # type: ignore[arg-type]  # an Int64 column
             found = _scan(store, near["point"], *((reach, border) if is_before else (border, reach)))
             parts.append(found)
             more = _counts(near["point"], found.filter("valid"))

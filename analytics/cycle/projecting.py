@@ -60,7 +60,7 @@ class Projecting:
             chunk = names[start : start + _ENTERPRISES_AT_ONCE]
             own = pairs.filter(pl.col("enterprise").is_in(chunk))
             first, last = own["day"].min(), own["day"].max()
-            days = self._state.enterprise_days(chunk, first, last + 1)  # type: ignore[arg-type,operator]
+            days = self._state.enterprise_days(chunk, first, last + 1)  # type: ignore[arg-type,operator]  # Int32 columns
             self._results.write_figures(
                 days.join(own, on=_PAIR, how="semi"),
                 self._state.progress(chunk),
