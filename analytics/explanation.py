@@ -135,7 +135,7 @@ def _point_rows(
         rows.append(
             {
                 "point": str(row["point"]),
-                "name": names.get(row["point"], ""),
+                **names.get(row["point"], _UNNAMED),
                 "carrier": row["carrier"],
                 "carrier_zh": Carrier(row["carrier"]).zh,
                 "sign": row["sign"],
@@ -166,7 +166,7 @@ def _block_rows(blocks: pl.DataFrame, basis: Basis, points: pl.DataFrame, end: i
     return [
         {
             "point": str(row["point"]),
-            "name": names.get(row["point"], ""),
+            **names.get(row["point"], _UNNAMED),
             "start": iso_text(row["start"]),
             "end": iso_text(row["end"]),
             "days": (row["end"] - row["start"]) / DAY_S,
@@ -179,8 +179,14 @@ def _block_rows(blocks: pl.DataFrame, basis: Basis, points: pl.DataFrame, end: i
     ]
 
 
-def _names(points: pl.DataFrame) -> dict[int, str]:
-    return dict(points.sort("valid_from").select("point", "name").iter_rows())
+_UNNAMED: Final = {"tag": "", "name": ""}
+
+
+def _names(points: pl.DataFrame) -> dict[int, dict[str, str]]:
+    """Per point what people and the API call it: `dataCode.statType.meter`, and its name."""
+    tag = pl.format("{}.{}.{}", "data_code", "stat_type", "meter")  # as PointKey.tag
+    rows = points.sort("valid_from").select("point", tag, "name").iter_rows()
+    return {point: {"tag": tag, "name": name} for point, tag, name in rows}
 
 
 def _tce(grams: int | None) -> float | None:

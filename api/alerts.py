@@ -50,7 +50,9 @@ class AlertSummary(BaseModel):
     severity: str = Field(description="级别：yellow 黄 orange 橙 red 红 / severity")
     since: dt.datetime = Field(description="首次越限的时间（事件时间）/ first breach, event time")
     as_of: dt.datetime = Field(description="数字所及的时间（事件时间）/ the figures reach up to here")
-    fired_at: dt.datetime | None = Field(description="发出预警的时间 / when it fired")
+    fired_at: dt.datetime | None = Field(
+        description="所依据的数据截至何时；发出时刻见 history / event time; told: see history"
+    )
     ended_at: dt.datetime | None = Field(description="解除或更正的时间 / when it ended")
     is_insufficient: bool = Field(description="数据不足 / only some values within the bounds breach")
     is_confirmed: bool = Field(description="所依据的数值均已确认 / everything it rests on is confirmed")

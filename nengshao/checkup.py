@@ -18,6 +18,7 @@ from nengshao.domain.factors import Basis, FactorTable
 from nengshao.domain.time import accounting_day, date_of
 from nengshao.domain.units import Carrier, Role
 from nengshao.registry import Registry
+from nengshao.registry_tables import loose_ends
 from nengshao.settings import Settings, read_secret
 
 OUR_NAMES: Final = ("nengshao", "ingest", "analytics", "api", "simulators")
@@ -52,6 +53,7 @@ def checkup(settings: Settings) -> Iterator[str]:
         lines.append(
             f"登记表 / registry: {registry.enterprises.height} 家企业, {registry.points.height} 条计量点"
         )
+        lines += loose_ends(registry)
         lines += [f"缺少系数 / no factor: {gap}" for gap in factor_gaps(registry, factors)]
     yield from lines
 

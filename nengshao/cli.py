@@ -126,17 +126,23 @@ def init(settings: SettingsFile = None) -> None:
 def registry_import(path: Path, settings: SettingsFile = None) -> None:
     """从 CSV 目录或 XLSX 工作簿导入，整体替换 / replace the registry by a folder of CSV or a workbook."""
     from nengshao.app import clock_of, open_state_store
-    from nengshao.registry_tables import read_tables, registry_of
+    from nengshao.registry_tables import loose_ends, read_tables, registry_of
     from nengshao.settings import load_settings
 
     with _exit_codes():
         loaded = load_settings(settings)
         registry = registry_of(read_tables(path))
+        if registry.enterprises.is_empty():
+            raise ConfigError(
+                ["enterprises 为空，导入会清空登记表 / no enterprise: it would empty the registry"]
+            )
         loaded.data_dir.mkdir(parents=True, exist_ok=True)
         state = open_state_store(loaded)
         state.save_registry(registry, at=clock_of(loaded.clock).now())
         state.close()
         out.print(f"{registry.enterprises.height} 家企业、{registry.points.height} 条计量点已导入 / imported")
+        for line in loose_ends(registry):
+            out.print(f"[yellow]![/] {line}", highlight=False)
 
 
 @registry_app.command("export")
@@ -167,6 +173,8 @@ def upload(
     with _exit_codes():
         receipt = send_upload(address, token_file, enterprise, file)
         typer.echo(msgspec.json.format(msgspec.json.encode(receipt), indent=2).decode())
+        if any(message.get("rejected") for message in (receipt["receipt"] or {}).get("messages", [])):
+            raise typer.Exit(1)
 
 
 @app.command()

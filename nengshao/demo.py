@@ -135,6 +135,10 @@ class Demo:
         ledger = "  ".join(f"{name} {count:,}" for name, count in report["ledger"].items())
         self._console.print(f"台账 / ledger: {ledger}  in_flight {report['in_flight']}", highlight=False)
         self._console.print(
+            "进度 = 已用 ÷ 按时间可用；待报 = 未到期的数据 / pace = used ÷ due by then; 待报: not yet due",
+            style="dim",
+        )
+        self._console.print(
             "* 所用系数或配额未经确认，不作为执法依据 / rests on an unconfirmed factor or quota", style="dim"
         )
 
@@ -256,6 +260,6 @@ def _tce(value: float | None, basis: str, row: dict[str, Any]) -> str:
 
 _HEADINGS: Final = (
     "企业\nenterprise", "当量值 tce\ncalorific", "等价值 tce\nequivalent", "年度配额\nquota", "进度\npace",
-    "截至\nas of", "覆盖\ncoverage", "预警\nalerts",
+    "截至\nas of", "覆盖（至昨日）\nto yesterday", "预警\nalerts",
 )  # fmt: skip
 _BASIS_ZH: Final = {"calorific": "当量", "equivalent": "等价"}

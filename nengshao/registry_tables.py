@@ -83,7 +83,13 @@ def read_tables(folder: Path) -> dict[str, list[dict[str, str]]]:
         raise ConfigError([f"registry {folder} does not exist"])
     tables, problems = {}, []
     for name, columns in COLUMNS.items():
-        frame = _read_table(folder, name)
+        try:
+            frame = _read_table(folder, name)
+        except pl.exceptions.PolarsError as exc:
+            problems.append(
+                f"{name}: 无法读取，请存为 CSV UTF-8 或 XLSX / cannot be read, save it as UTF-8: {exc}"
+            )
+            continue
         if frame is None:
             continue
         unknown, missing = set(frame.columns) - set(columns), set(columns) - set(frame.columns)
@@ -101,6 +107,21 @@ def write_tables(tables: Tables, folder: Path) -> None:
     for name, columns in COLUMNS.items():
         frame = pl.DataFrame(list(tables.get(name, ())), schema=dict.fromkeys(columns, pl.String))
         frame.write_csv(folder / f"{name}.csv", include_bom=True)
+
+
+def loose_ends(registry: Registry) -> list[str]:
+    """What a registry names and does not hold: a line per device or region that is missing."""
+    devices = registry.devices.select("enterprise", "device").unique()
+    orphans = registry.points.select("enterprise", "device").unique()
+    orphans = orphans.join(devices, on=["enterprise", "device"], how="anti")
+    regions = registry.enterprises.join(registry.regions, left_on="region", right_on="code", how="anti")
+    return [
+        *(f"端设备未登记 / unknown device {d} of {e}" for e, d in sorted(orphans.iter_rows())),
+        *(
+            f"行政区划未登记 / unknown region {r} of {e}"
+            for e, r in regions.select("enterprise", "region").rows()
+        ),
+    ]
 
 
 def _read_table(folder: Path, name: str) -> pl.DataFrame | None:

@@ -12,7 +12,7 @@ import xlsxwriter
 from nengshao.domain.codes import PointKey, credit_code_check_character
 from nengshao.domain.errors import ConfigError
 from nengshao.domain.time import instant_of
-from nengshao.registry_tables import COLUMNS, read_tables, registry_of, tables_of, write_tables
+from nengshao.registry_tables import COLUMNS, loose_ends, read_tables, registry_of, tables_of, write_tables
 
 BODY = "91990001MA0000001"
 E = BODY + credit_code_check_character(BODY)
@@ -123,3 +123,19 @@ def test_unknown_and_missing_columns_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as raised:
         read_tables(tmp_path)
     assert raised.value.problems == ("regions: unknown column colour", "regions: column parent is missing")
+
+
+def test_a_file_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
+    (tmp_path / "regions.csv").write_bytes("code,name,parent\n990001,虚构县,\n".encode("gbk"))
+    with pytest.raises(ConfigError) as raised:
+        read_tables(tmp_path)
+    assert raised.value.problems[0].startswith("regions: ")
+
+
+def test_what_a_registry_names_and_does_not_hold_is_listed() -> None:
+    assert loose_ends(registry_of(TABLES)) == []
+    broken = TABLES | {"regions": [], "devices": TABLES["devices"][1:]}
+    lines = loose_ends(registry_of(broken))
+    assert len(lines) == 2
+    assert "d1" in lines[0]
+    assert "990001" in lines[1]
