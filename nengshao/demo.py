@@ -131,7 +131,10 @@ class Demo:
             table.add_column(heading, justify="left" if is_text else "right", overflow="fold")
         for row in report["enterprises"]:
             table.add_row(*_cells(row))
-        self._console.print(table)
+            if self._console.width < _TABLE_WIDTH:
+                self._print_narrow(row)
+        if self._console.width >= _TABLE_WIDTH:
+            self._console.print(table)
         ledger = "  ".join(f"{name} {count:,}" for name, count in report["ledger"].items())
         self._console.print(f"台账 / ledger: {ledger}  in_flight {report['in_flight']}", highlight=False)
         self._console.print(
@@ -141,6 +144,14 @@ class Demo:
         self._console.print(
             "* 所用系数或配额未经确认，不作为执法依据 / rests on an unconfirmed factor or quota", style="dim"
         )
+
+    def _print_narrow(self, row: dict[str, Any]) -> None:
+        """One enterprise below the other, where a terminal is too narrow for the table."""
+        name, *cells = _cells(row)
+        self._console.print(f"\n[bold]{name.replace(chr(10), '  ')}[/]", highlight=False)
+        for heading, cell in zip(_HEADINGS[1:], cells, strict=True):
+            label = heading.replace("\n", " ")
+            self._console.print(f"  {label}: {cell.replace(chr(10), '  ')}", highlight=False)
 
     def _enterprise(self, row: dict[str, Any]) -> dict[str, Any]:
         to_date = row["to_date"] or {}
@@ -258,6 +269,7 @@ def _tce(value: float | None, basis: str, row: dict[str, Any]) -> str:
     return "无系数\nno factor" if any(gap.endswith(basis) for gap in row["no_factor"]) else "—"
 
 
+_TABLE_WIDTH: Final = 110  # columns below which numbers would be broken over lines
 _HEADINGS: Final = (
     "企业\nenterprise", "当量值 tce\ncalorific", "等价值 tce\nequivalent", "年度配额\nquota", "进度\npace",
     "截至\nas of", "覆盖（至昨日）\nto yesterday", "预警\nalerts",
