@@ -98,7 +98,7 @@ def test_the_four_shares_sum_to_the_day_at_any_time(rise: list[int], gap: list[i
         window=(m.DAY, m.DAY + 20), as_of=m.T0 + now,
     ).collect().point_days  # fmt: skip
     shares = [days[f"{share}_s"] for share in ("measured", "estimated", "missing", "pending")]
-    assert all(share.min() >= 0 for share in shares)  # type: ignore[operator]
+    assert all(share.min() >= 0 for share in shares)  # type: ignore[operator]  # Int64 columns
     assert (shares[0] + shares[1] + shares[2] + shares[3]).to_list() == [D] * 20
     assert days.filter(pl.col("amount").is_null()).equals(
         days.filter(pl.col("measured_s") + pl.col("estimated_s") == 0)

@@ -44,7 +44,7 @@ def booked_through(
 def test_order_and_batching_do_not_matter(rows: list, random: object, size: int) -> None:
     expected, ledger, distinct = booked_through([rows])
     shuffled = [*rows, *rows]  # everything twice, as a device without a receipt would send it
-    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    random.shuffle(shuffled)  # type: ignore[attr-defined]  # a random.Random of hypothesis
     batches = [shuffled[n : n + size] for n in range(0, len(shuffled), size)]
     winners, ledger_again, distinct_again = booked_through(batches)
     assert winners.equals(expected)

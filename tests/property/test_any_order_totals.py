@@ -136,7 +136,7 @@ class Run:
         self.ingestor = Ingestor(
             self.state, self.readings, clock, Telemetry(), partition=0, partitions=1, holder="me",
             settings=SETTINGS, dialects={"national": Dialect(valid=1)}, spool_dir=folder / "spool",
-            subscriber=self.door,  # type: ignore[arg-type]
+            subscriber=self.door,  # type: ignore[arg-type]  # a door in the Subscriber's place
         )  # fmt: skip
         self.cycle = Cycle(
             self.state, self.readings, MemoryResultStore(), clock, load_factors(), load_rulebook()
