@@ -7,7 +7,18 @@ from typing import Final
 
 import polars as pl
 
-from nengshao.frames import METER_CHANGES, POINTS, QUOTAS, Contract
+from nengshao.frames import (
+    HEATING_VALUES,
+    INTENSITY_TARGETS,
+    METER_CHANGES,
+    POINTS,
+    PRODUCT_SHARES,
+    PRODUCTS,
+    QUOTA_PLANS,
+    QUOTAS,
+    VIRTUAL_TERMS,
+    Contract,
+)
 
 REGIONS: Final = Contract(
     "REGIONS",
@@ -47,8 +58,14 @@ CONTRACTS: Final[dict[str, Contract]] = {
     "enterprises": ENTERPRISES,
     "devices": DEVICES,
     "points": POINTS,
+    "virtual_terms": VIRTUAL_TERMS,
     "meter_changes": METER_CHANGES,
+    "heating_values": HEATING_VALUES,
+    "products": PRODUCTS,
+    "product_shares": PRODUCT_SHARES,
     "quotas": QUOTAS,
+    "quota_plans": QUOTA_PLANS,
+    "intensity_targets": INTENSITY_TARGETS,
 }
 """The registry's tables by name: the names of its files, of the state tables and of `Registry`'s fields."""
 
@@ -62,5 +79,11 @@ class Registry:
     enterprises: pl.DataFrame = field(default_factory=ENTERPRISES.empty)
     devices: pl.DataFrame = field(default_factory=DEVICES.empty)
     points: pl.DataFrame = field(default_factory=POINTS.empty)
+    virtual_terms: pl.DataFrame = field(default_factory=VIRTUAL_TERMS.empty)
     meter_changes: pl.DataFrame = field(default_factory=METER_CHANGES.empty)
+    heating_values: pl.DataFrame = field(default_factory=HEATING_VALUES.empty)
+    products: pl.DataFrame = field(default_factory=PRODUCTS.empty)
+    product_shares: pl.DataFrame = field(default_factory=PRODUCT_SHARES.empty)
     quotas: pl.DataFrame = field(default_factory=QUOTAS.empty)
+    quota_plans: pl.DataFrame = field(default_factory=QUOTA_PLANS.empty)
+    intensity_targets: pl.DataFrame = field(default_factory=INTENSITY_TARGETS.empty)

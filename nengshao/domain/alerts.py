@@ -34,6 +34,7 @@ class Alert:
     breached_s: int
     is_insufficient: bool
     is_confirmed: bool
+    level: str = ""  # the printed 级 of the band, where the rule's locality prints one
     fired_at: int | None = None
     ended_at: int | None = None
 

@@ -83,7 +83,37 @@ class PointKey:
         return cls(enterprise, data_code, int(stat_type), meter)
 
 
+_REGION_CODE: Final = re.compile(r"\d{6}", re.ASCII)
+
+REGION_PARTITION: Final = -1
+"""Regions are a partition of their own: their figures are made of enterprises of every other one."""
+
+
+def is_region_code(text: str) -> bool:
+    """Whether `text` has the form of a 行政区划代码 (GB/T 2260): six digits.
+
+    >>> is_region_code("430621"), is_region_code("91350100M000100Y43")
+    (True, False)
+    """
+    return _REGION_CODE.fullmatch(text) is not None
+
+
+def region_chain(code: str) -> tuple[str, ...]:
+    """A region's code, then those of the regions that hold it, the whole country ("") last.
+
+    >>> region_chain("430621"), region_chain("430000"), region_chain("")
+    (('430621', '430600', '430000', ''), ('430000', ''), ('',))
+    """
+    wider = [code, code[:4] + "00", code[:2] + "0000"] if is_region_code(code) else [code]
+    return tuple(dict.fromkeys([*filter(None, wider), ""]))
+
+
 def partition_of(enterprise: str, partitions: int) -> int:
-    """The partition an enterprise belongs to, of `partitions`; stable across machines and versions."""
+    """The partition an enterprise belongs to, of `partitions`; stable across machines and versions.
+
+    A region's code belongs to `REGION_PARTITION`.
+    """
+    if is_region_code(enterprise):
+        return REGION_PARTITION
     digest = hashlib.sha256(enterprise.encode()).digest()
     return int.from_bytes(digest[:4], "big") % partitions

@@ -8,21 +8,34 @@ from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
 from itertools import pairwise
+from typing import Final
 
 from nengshao.domain.errors import FactorMissing
 from nengshao.domain.units import Carrier
 
 
 class Basis(StrEnum):
-    """折标基准: 当量值 or 等价值. A figure that does not say which it used is wrong."""
+    """What an amount is converted to: standard coal as 当量值 or 等价值 (折标基准), or CO2.
+
+    A figure that does not say which it used is wrong.
+    """
 
     CALORIFIC = "calorific"
     EQUIVALENT = "equivalent"
+    CARBON = "carbon"
 
     @property
     def zh(self) -> str:
-        """当量值 or 等价值."""
-        return "当量值" if self is Basis.CALORIFIC else "等价值"
+        """当量值, 等价值 or 二氧化碳."""
+        return _BASIS_ZH[self]
+
+    @property
+    def tonne(self) -> str:
+        """The unit in which 10⁶ g of the mass are shown: tce or tCO2."""
+        return "tCO2" if self is Basis.CARBON else "tce"
+
+
+_BASIS_ZH: Final = {Basis.CALORIFIC: "当量值", Basis.EQUIVALENT: "等价值", Basis.CARBON: "二氧化碳"}
 
 
 class Confidence(StrEnum):

@@ -9,8 +9,21 @@ from enum import StrEnum
 class Measure(StrEnum):
     """The closed list of things a rule may look at. A rule that needs `and` is a new measure."""
 
-    PROGRESS_RATIO = "progress_ratio"  # tce used / tce the quota's profile allows by that day
+    PROGRESS_RATIO = "progress_ratio"  # used / what the quota's profile allows by that day
+    QUOTA_RATIO = "quota_ratio"  # used / the year's whole quota
+    PROJECTED_RATIO = "projected_ratio"  # projected for the year / quota; bounds: the 80 % interval
+    INTENSITY_RATIO = "intensity_ratio"  # intensity / its target
+    INTENSITY_CHANGE = "intensity_change"  # against the same days of the year before; > 0: it rises
+    INTENSITY_STATE = "intensity_state"  # 0 met, 1 missed but falling, 2 missed and rising
+    NORM_RATIO = "norm_ratio"  # intensity / limit 3 (限定值) of the product's norm
+    BASELINE_RATIO = "baseline_ratio"  # intensity / 基准水平
+    REDUCTION_COMPLETION = "reduction_completion"  # actual / target reduction rate of an intensity (完成率)
+    REDUCTION_GAP = "reduction_gap"  # target − actual reduction rate, percentage points
     SILENT_SECONDS = "silent_seconds"  # since a device's last accepted delivery
+    MISSING_WORKING_DAYS = "missing_working_days"  # that a point's data have been missing without a break
+    COMPLETENESS = "completeness"  # measured / expected time of a point in the month so far
+    BALANCE_RESIDUAL = "balance_residual"  # |meter − Σ its sub-meters| / meter, by month
+    SERIES_DEVIATION = "series_deviation"  # |Σ days − month| / month of one item's series
 
 
 class Operator(StrEnum):
@@ -31,20 +44,42 @@ class Severity(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Band:
+    """A threshold with how bad it is to be past it. `level` is what the locality prints (Ⅰ级, 一级, …)."""
+
+    threshold: float
+    severity: Severity
+    level: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
     """One row of a rulebook. `hold_s` is event time that a breach must last before it fires."""
 
     name: str
     measure: Measure
     op: Operator
-    threshold: float
+    bands: tuple[Band, ...]  # from the mildest to the worst; at least one
     hold_s: int
     min_coverage: float
-    severity: Severity
     legal_basis: str
     confidence: str
     summary_zh: str
     summary_en: str
+    months: tuple[int, ...] = ()  # accounting months of the figure's last day in which it applies; (): all
+    regions: tuple[str, ...] = ()  # codes within which it applies; (): everywhere
+    subjects: str = ""  # a prefix that the subject must have; "": every subject
+    is_enabled: bool = True  # False: it can be replayed and tested, but judges nobody
+
+    @property
+    def threshold(self) -> float:
+        """The mildest band's."""
+        return self.bands[0].threshold
+
+    @property
+    def severity(self) -> Severity:
+        """The mildest band's."""
+        return self.bands[0].severity
 
 
 class Verdict(StrEnum):
@@ -77,4 +112,5 @@ class Judgement:
     high: float | None
     coverage: float | None
     is_confirmed: bool
+    band: int = 0  # the worst band that is surely breached; 0 unless it is a breach
     corrects: bool = False  # the figures were revised since the last judgement of the same period

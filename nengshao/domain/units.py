@@ -99,16 +99,61 @@ _CARRIER_ZH: Final[dict[Carrier, str]] = {
 
 
 class PointKind(StrEnum):
-    """What a point sends: the state of a counter, an amount per period, or a mean power."""
+    """What a point sends: the state of a counter, an amount per period, a mean power, or a stock-take.
+
+    A virtual point sends nothing: it is a dated linear combination of others.
+    """
 
     REGISTER = "register"
     AMOUNT = "amount"
     POWER = "power"
+    STOCK = "stock"  # 盘点: what lies in store at an instant; its fall from one to the next is consumption
+    VIRTUAL = "virtual"
 
 
 class Role(StrEnum):
-    """Where a point stands: on the enterprise's boundary (in or out), or inside it."""
+    """Where a point stands: on the enterprise's boundary (in or out), or inside it.
+
+    Inside the boundary nothing adds to a total: conversion, distribution, own working media and energy
+    recovered for own use were counted when they, or what they were made of, came in.
+    """
 
     INPUT = "input"
     OUTPUT = "output"
     SUB = "sub"
+    RECOVERED = "recovered"  # 回收自用: shown beside the total, never added to it
+
+
+class Use(StrEnum):
+    """What the energy of a point is used as: it decides in which scopes the point counts."""
+
+    ENERGY = "energy"
+    FEEDSTOCK = "feedstock"  # 原料用能
+    NON_FOSSIL = "non_fossil"  # 非化石能源
+    CERTIFICATE = "certificate"  # 绿证: says that so much of what came in was non-fossil; adds nothing itself
+
+
+class Scope(StrEnum):
+    """What a total includes."""
+
+    TOTAL = "total"
+    FEEDSTOCK = "feedstock"
+    NON_FOSSIL = "non_fossil"
+    EXCLUDING_FEEDSTOCK = "excluding_feedstock"
+    EXCLUDING_NON_FOSSIL = "excluding_non_fossil"
+    NET = "net"
+
+    @property
+    def zh(self) -> str:
+        """The scope's Chinese name."""
+        return _SCOPE_ZH[self]
+
+
+_SCOPE_ZH: Final[dict[Scope, str]] = {
+    Scope.TOTAL: "总量",
+    Scope.FEEDSTOCK: "原料用能",
+    Scope.NON_FOSSIL: "非化石能源",
+    Scope.EXCLUDING_FEEDSTOCK: "扣除原料用能",
+    Scope.EXCLUDING_NON_FOSSIL: "扣除非化石能源",
+    Scope.NET: "扣除原料用能和非化石能源",
+}

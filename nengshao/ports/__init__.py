@@ -21,9 +21,12 @@ from nengshao.ports.bookings import (
 )
 from nengshao.ports.books import Books
 from nengshao.ports.clock import Clock
+from nengshao.ports.closings import Closings
+from nengshao.ports.law import LawBooks
 from nengshao.ports.leases import Lease, Leases
 from nengshao.ports.people import Notice, Notifier, Outbox
 from nengshao.ports.state import RegistryStore, StateStore
+from nengshao.ports.statistics import Statistics
 from nengshao.ports.stores import ReadingStore, ResultStore
 
 __all__ = [
@@ -37,10 +40,12 @@ __all__ = [
     "Booking",
     "Books",
     "Clock",
+    "Closings",
     "DeviceStatus",
     "InboxEntry",
     "Intent",
     "JudgementCommit",
+    "LawBooks",
     "Lease",
     "Leases",
     "Notice",
@@ -52,4 +57,5 @@ __all__ = [
     "ResultStore",
     "Revision",
     "StateStore",
+    "Statistics",
 ]

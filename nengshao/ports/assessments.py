@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import polars as pl
 
 from nengshao.domain.alerts import Alert, Transition
+from nengshao.frames import INTENSITY, MEASURES, METER_EVENTS, SCOPE_DAYS
 from nengshao.ports.leases import Lease
 from nengshao.ports.people import Notice
 
@@ -35,6 +36,9 @@ class AssessmentCommit:
     blocks: pl.DataFrame  # BLOCKS
     block_spans: pl.DataFrame  # enterprise, start, end: blocks that overlap are replaced by `blocks`
     revisions: Sequence[Revision] = ()
+    scope_days: pl.DataFrame = field(default_factory=SCOPE_DAYS.empty)  # replacing the same days' rows
+    events: pl.DataFrame = field(default_factory=METER_EVENTS.empty)  # replacing those within block_spans
+    regions: Mapping[str, Sequence[str]] = field(default_factory=dict)  # enterprise -> regions made due
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,8 @@ class JudgementCommit:
     transitions: Sequence[Transition]
     explanations: Mapping[str, Mapping[str, Any]]  # alert_id -> frozen figures, when it fires
     notices: Sequence[Notice] = ()
+    intensity: pl.DataFrame = field(default_factory=INTENSITY.empty)  # replacing all of those enterprises
+    measures: pl.DataFrame = field(default_factory=MEASURES.empty)  # what was judged, replacing likewise
 
 
 class Assessments(Protocol):
@@ -83,8 +89,28 @@ class Assessments(Protocol):
         """BLOCKS that overlap [start, end), sorted by key."""
         ...
 
+    def scope_days(self, enterprises: Sequence[str], from_day: int, to_day: int) -> pl.DataFrame:
+        """SCOPE_DAYS rows with from_day <= day < to_day, sorted by key."""
+        ...
+
     def commit_assessment(self, lease: Lease, commit: AssessmentCommit) -> None:
-        """All or nothing; the enterprises become due for judgement and projection. Raises LeaseLost."""
+        """All or nothing; the enterprises become due for judgement and projection, the days of their regions
+        (`regions`) dirty. Days that were closed (结账) keep their figures: what is new beside them becomes an
+        open proposal, in the place of the day's earlier open one; a proposal that says what is in force is
+        withdrawn. Raises LeaseLost."""
+        ...
+
+    def meter_events(
+        self, enterprises: Sequence[str], start: int, end: int, *, only_open: bool = False
+    ) -> list[Mapping[str, Any]]:
+        """METER_EVENTS rows with start <= ts < end and confirmed_by, confirmed_at, note (null: still open),
+        newest first. An event that a later assessment finds again keeps what a person said of it."""
+        ...
+
+    def confirm_event(  # noqa: PLR0917 - the key of an event, and who says what of it
+        self, enterprise: str, point: int, ts: int, event: str, by: str, note: str, at: int
+    ) -> bool:
+        """A person has looked at it; False if there is no such event."""
         ...
 
     def revisions(self, enterprise: str, from_day: int, to_day: int) -> list[Mapping[str, Any]]:
@@ -109,6 +135,14 @@ class Assessments(Protocol):
 
     def progress(self, enterprises: Sequence[str] | None = None) -> pl.DataFrame:
         """PROGRESS rows, all or of those enterprises, sorted by key."""
+        ...
+
+    def intensity(self, enterprises: Sequence[str] | None = None) -> pl.DataFrame:
+        """INTENSITY rows, all or of those enterprises, sorted by key."""
+        ...
+
+    def measures(self, enterprises: Sequence[str] | None = None) -> pl.DataFrame:
+        """MEASURES rows as last judged, sorted by key."""
         ...
 
     def open_alerts(self, partition: int) -> list[Alert]:

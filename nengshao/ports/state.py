@@ -6,8 +6,11 @@ from typing import Protocol
 
 from nengshao.ports.assessments import Assessments
 from nengshao.ports.books import Books
+from nengshao.ports.closings import Closings
+from nengshao.ports.law import LawBooks
 from nengshao.ports.leases import Leases
 from nengshao.ports.people import Outbox
+from nengshao.ports.statistics import Statistics
 from nengshao.registry import Registry
 
 
@@ -28,7 +31,9 @@ class RegistryStore(Protocol):
         ...
 
 
-class StateStore(Leases, Books, Assessments, RegistryStore, Outbox, Protocol):
+class StateStore(
+    Leases, Books, Assessments, Statistics, Closings, LawBooks, RegistryStore, Outbox, Protocol
+):
     """Registry, books, results, alerts: SQLite (embedded) or PostgreSQL."""
 
     def migrate(self) -> None:
