@@ -2,8 +2,10 @@
 by day, with coverage and bounds.
 
     readings ─┬─ registers: deltas ─┐
-              ├─ amounts: periods ──┼─ segments ─┬─ × coverage × factors ── point_days ── enterprise_days
-              └─ powers × time ─────┘            ├─ blocks (long gaps of registers)
+              ├─ amounts: periods ──┼─ segments ─┬─ coverage ─ virtual points ─ × factors ─┬─ point_days
+              ├─ powers × time ─────┤            │                                         ├─ enterprise_days
+              └─ stock-takes ───────┘            │                                         └─ scope_days
+                                                 ├─ blocks (long gaps of registers)
                                                  └─ load (hours)
 
 Pure: frames and facts in, lazy frames out; `Assessment.collect` is where the plan is run.
@@ -15,16 +17,29 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from analytics.coal import factors_per_day, to_standard_coal
+from analytics.amounts import amount_findings, power_findings, stock_findings
+from analytics.conversion import (
+    FactorClasses,
+    factor_classes,
+    factor_spans,
+    factors_per_day,
+    few_to_coal_and_carbon,
+    to_coal_and_carbon,
+)
 from analytics.coverage import coverage_per_day
-from analytics.intervals import segments_from_amounts, segments_from_powers, use_per_interval
-from analytics.registers import deltas_from_registers, register_events
+from analytics.findings import FINDINGS, events_of, segments_of
+from analytics.intervals import use_per_interval
+from analytics.registers import register_findings
+from analytics.sifting import plain_segments, sifted_reads
 from analytics.specs import point_duties
-from analytics.totals import enterprise_totals, with_weights
+from analytics.totals import enterprise_totals, scope_totals, with_weights
+from analytics.virtuals import blocks_of_virtual_points, terms_multiplied_out, with_virtual_points
 from nengshao.domain.errors import FrameContractError
 from nengshao.domain.factors import FactorTable
 from nengshao.domain.time import accounting_day, day_start
-from nengshao.frames import BLOCKS, LOAD, POINT_DAYS, conform
+from nengshao.domain.units import PointKind
+from nengshao.frames import BLOCKS, LOAD, METER_EVENTS, POINT_DAYS, conform
+from nengshao.registry import Registry
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +49,16 @@ class Results:
     point_days: pl.DataFrame
     blocks: pl.DataFrame
     enterprise_days: pl.DataFrame
+    scope_days: pl.DataFrame
     load: pl.DataFrame
+    events: pl.DataFrame
 
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """BLOCKS (overlapping the window), LOAD, `registers.EVENTS`, and from `figures` the others, lazily."""
+    """BLOCKS (overlapping the window), LOAD, METER_EVENTS, and from `figures` the others, lazily."""
 
-    figures: pl.LazyFrame  # POINT_DAYS + the columns of coal.FACTOR_DAYS
+    figures: pl.LazyFrame  # POINT_DAYS + the columns of conversion.FACTOR_DAYS
     blocks: pl.LazyFrame
     load: pl.LazyFrame
     events: pl.LazyFrame
@@ -56,27 +73,34 @@ class Assessment:
         """ENTERPRISE_DAYS, sorted by key."""
         return enterprise_totals(self.figures)
 
+    @property
+    def scope_days(self) -> pl.LazyFrame:
+        """SCOPE_DAYS, sorted by key."""
+        return scope_totals(self.figures)
+
     def collect(self) -> Results:
-        """Run the plan, all but the events; totals are made from the point × day rows that it gave.
+        """Run the plan; totals are made from the point × day rows that it gave.
 
         Raises: FrameContractError when a quantity does not fit into 64 bits.
         """
         try:
-            figures, blocks, load = pl.collect_all([self.figures, self.blocks, self.load], engine="streaming")
+            figures, *rest = pl.collect_all(
+                [self.figures, self.blocks, self.load, self.events], engine="streaming"
+            )
             run = replace(self, figures=figures.lazy())
-            point_days, enterprise_days = pl.collect_all([run.point_days, run.enterprise_days])
+            totals = pl.collect_all([run.point_days, run.enterprise_days, run.scope_days])
         except pl.exceptions.InvalidOperationError as exc:
             if "conversion from" not in str(exc):  # only the strict cast of an Int128 is an overflow
                 raise
             raise FrameContractError(f"a quantity overflowed: {exc}") from exc
-        return Results(point_days, blocks, enterprise_days, load)
+        blocks, load, events = rest
+        point_days, enterprise_days, scope_days = totals
+        return Results(point_days, blocks, enterprise_days, scope_days, load, events)
 
 
 def assess(
     readings: pl.LazyFrame,
-    points: pl.DataFrame,
-    meter_changes: pl.DataFrame,
-    enterprises: pl.DataFrame,
+    registry: Registry,
     factors: FactorTable,
     *,
     window: tuple[int, int],
@@ -85,62 +109,89 @@ def assess(
     """The assessment of the accounting days `window[0] <= day < window[1]`, as known at `as_of`.
 
     `readings`: READINGS winners of these points, sorted by (point, ts), from far enough before the window
-    to far enough after it (`registers.REACH` reads; a month's or year's figure from its start). `points`,
-    `meter_changes`, `enterprises`: registry contracts.
+    to far enough after it (`registers.REACH` reads; a month's or year's figure from its start). `registry`:
+    of the enterprises asked.
     """
     first_day, end_day = window
     start, end = day_start(first_day), day_start(end_day)
-    duties = point_duties(points, enterprises, as_of=as_of)
-    factor_days = factors_per_day(factors, first_day=first_day, end_day=end_day)
+    points, changes = registry.points, registry.meter_changes
+    classes = factor_classes(points, registry.enterprises, registry.heating_values, factors)
+    duties = point_duties(points, registry.enterprises, as_of=as_of).join(
+        classes.of, on=["enterprise", "carrier"], maintain_order="left"
+    )
+    metered = duties.filter(pl.col("kind") != PointKind.VIRTUAL)
+    terms = terms_multiplied_out(registry.virtual_terms)
+    factor_days = factors_per_day(factors, classes, first_day=first_day, end_day=end_day)
 
-    # Cached: days, hours and blocks ask for different columns, so Polars sees no plan that they share.
-    segments = pl.union(
-        [
-            readings.pipe(deltas_from_registers, points, meter_changes),
-            readings.pipe(segments_from_amounts, points),
-            readings.pipe(segments_from_powers, points),
-        ]
-    ).cache()
+    # Cached: days, hours, blocks and events ask for different columns, so Polars sees no plan that they share.
+    reads = readings.pipe(sifted_reads, points, changes).cache()
+    findings = pl.union(_findings(readings, reads, points, changes)).cache()
+    segments = findings.pipe(segments_of)
+    by_day, by_hour = (
+        pl.union([segments, reads.pipe(plain_segments, each)]) for each in ("day", "hour")
+    )
     figures = (
-        segments.pipe(coverage_per_day, duties, first_day=first_day, end_day=end_day)
-        .pipe(to_standard_coal, factor_days)
+        by_day.pipe(coverage_per_day, metered, first_day=first_day, end_day=end_day)
+        .pipe(with_virtual_points, duties, terms, first_day=first_day, end_day=end_day)
+        .pipe(to_coal_and_carbon, factor_days)
         .pipe(with_weights)
     )
-    blocks = segments.pipe(blocks_of, duties, factors, start=start, end=end)
-    load = segments.pipe(use_per_interval, duties, "hour", start, end).pipe(load_of, duties)
-    events = readings.pipe(register_events, points, meter_changes)
-    return Assessment(
-        figures=figures,
-        blocks=blocks,
-        load=load,
-        events=events.filter(pl.col("ts") >= start, pl.col("ts") < end),
-    )
+    blocks = segments.pipe(blocks_of, duties, terms, factors, classes, start=start, end=end)
+    load = by_hour.pipe(use_per_interval, metered, "hour", start, end).pipe(load_of, metered)
+    events = findings.pipe(events_of).pipe(events_within, points, start=start, end=end)
+    return Assessment(figures=figures, blocks=blocks, load=load, events=events)
+
+
+def _findings(
+    readings: pl.LazyFrame, reads: pl.LazyFrame, points: pl.DataFrame, changes: pl.DataFrame
+) -> list[pl.LazyFrame]:
+    """FINDINGS of every kind of point there is; looking for another kind would only cost time."""
+    by_kind = {
+        PointKind.REGISTER: lambda: reads.pipe(register_findings, points, changes),
+        PointKind.AMOUNT: lambda: readings.pipe(amount_findings, points),
+        PointKind.POWER: lambda: readings.pipe(power_findings, points),
+        PointKind.STOCK: lambda: readings.pipe(stock_findings, points),
+    }
+    kinds = set(points["kind"])
+    return [FINDINGS.empty().lazy(), *(find() for kind, find in by_kind.items() if kind in kinds)]
 
 
 def blocks_of(
-    segments: pl.LazyFrame, duties: pl.DataFrame, factors: FactorTable, *, start: int, end: int
+    segments: pl.LazyFrame,
+    duties: pl.DataFrame,
+    terms: pl.DataFrame,
+    factors: FactorTable,
+    classes: FactorClasses,
+    *,
+    start: int,
+    end: int,
 ) -> pl.LazyFrame:
-    """BLOCKS that overlap [start, end), whole, in standard coal by the factors of the day they start in."""
+    """BLOCKS that overlap [start, end), whole, in coal and CO2 by the factors of the day they start in."""
     spec = duties.unique("point", keep="last", maintain_order=True).select(
-        "point", "enterprise", "carrier", "sign"
+        "point", "enterprise", "carrier", "sign", "use", "factor_class"
     )
     found = (
         segments.filter(pl.col("quality") == "block", pl.col("start") < end, pl.col("end") > start)
-        .join(spec.lazy(), on="point")
-        .with_columns(day=accounting_day(pl.col("start")).cast(pl.Int32))
+        .select("point", "start", "end", "amount")
+        .cache()
     )
-    return conform(_in_coal_of_start(found, duties, factors, end), BLOCKS).sort(*BLOCKS.key)
-
-
-def _in_coal_of_start(
-    blocks: pl.LazyFrame, duties: pl.DataFrame, factors: FactorTable, end: int
-) -> pl.LazyFrame:
-    """Blocks may start long before the window: factors from the first day of any point's validity on."""
+    parts = [
+        found.join(spec.lazy(), on="point").with_columns(via="point"),
+        blocks_of_virtual_points(found, duties, terms),
+    ]
+    dated = pl.concat(parts, how="diagonal").with_columns(day=accounting_day(pl.col("start")).cast(pl.Int32))
+    # Blocks may start long before the window: factors from the first day of any point's validity on.
     starts = duties["valid_from"]
     first_day = accounting_day(int(starts.min())) if starts.len() else accounting_day(end)  # type: ignore[arg-type]  # an Int64 column's least value
-    return to_standard_coal(
-        blocks, factors_per_day(factors, first_day=first_day, end_day=accounting_day(end) + 1)
-    )
+    spans = factor_spans(factors, classes, first_day=first_day, end_day=accounting_day(end) + 1)
+    return conform(few_to_coal_and_carbon(dated, spans), BLOCKS).sort(*BLOCKS.key)
+
+
+def events_within(events: pl.LazyFrame, points: pl.DataFrame, *, start: int, end: int) -> pl.LazyFrame:
+    """METER_EVENTS within [start, end) from `findings.EVENTS`."""
+    owner = points.select("point", "enterprise").unique()
+    within = events.filter(pl.col("ts") >= start, pl.col("ts") < end).join(owner.lazy(), on="point")
+    return conform(within, METER_EVENTS).sort(*METER_EVENTS.key)
 
 
 def load_of(use: pl.LazyFrame, duties: pl.DataFrame) -> pl.LazyFrame:

@@ -7,12 +7,19 @@ outside blocks. Pending time is in no bound: pace and projection end at the last
 
 from __future__ import annotations
 
+from typing import Final
+
 import polars as pl
 
 from analytics.integers import narrow, rounded_up_quotient, wide
 from analytics.intervals import covered_seconds, is_part, parts_per_interval, seconds_if, with_known_amount
 from analytics.specs import slot_end
 from nengshao.domain.time import DAY_S, accounting_day, day_start
+from nengshao.domain.units import PointKind
+
+
+DESCRIBING: Final = ("carrier", "sign", "use", "factor_class", "expected_daily")
+"""What describes a point × day, from the registry row in force last."""
 
 
 def coverage_per_day(
@@ -20,27 +27,32 @@ def coverage_per_day(
 ) -> pl.LazyFrame:
     """One row per point and day of [first_day, end_day) with time on duty.
 
-    Columns: enterprise, point, day (Int32), carrier, sign, expected_daily, amount (10⁻³ canonical unit,
-    null if nothing is covered), measured_s, estimated_s, spread_s of it, missing_s, pending_s, gap_high
-    (10⁻³ canonical unit;
-    null: unbounded, no capacity), recheck_at (null: nothing pending). `duties`: `specs.point_duties`; where a
-    point has several rows in a day, carrier and sign are those of the last.
+    Columns: enterprise, point, day (Int32), carrier, sign, use, factor_class, expected_daily, amount (10⁻³
+    canonical unit, null if nothing is covered), measured_s, estimated_s, spread_s of it, missing_s,
+    pending_s, gap_low and gap_high (10⁻³ canonical unit; null: unbounded, no capacity), recheck_at (null:
+    nothing pending). `duties`: `specs.point_duties` with `factor_class`; where a point has several rows in a
+    day, what describes it is that of the last. Virtual points have no rows here (`virtuals`).
     """
     covered = _covered(segments, duties, first_day, end_day)
     return (
-        _duty_days(duties, first_day, end_day)
+        duty_days(duties, first_day, end_day)
         .lazy()
         .join(covered, on=["duty", "day"], how="left")
         .pipe(_with_shares)
         .group_by("enterprise", "point", "day")
         .agg(
-            pl.col("carrier", "sign", "expected_daily").sort_by("on_from").last(),
+            pl.col(DESCRIBING).sort_by("on_from").last(),
             pl.col("amount", "measured_s", "estimated_s", "spread_s", "missing_s", "pending_s").sum(),
-            gap_high=pl.when(pl.col("gap_high").is_not_null().all()).then(pl.col("gap_high").sum()),
+            gap_low=_sum_if_bounded("gap_low"),
+            gap_high=_sum_if_bounded("gap_high"),
             recheck_at=pl.col("recheck_at").min(),
         )
         .pipe(with_known_amount)
     )
+
+
+def _sum_if_bounded(column: str) -> pl.Expr:
+    return pl.when(pl.col(column).is_not_null().all()).then(pl.col(column).sum())
 
 
 def _covered(segments: pl.LazyFrame, duties: pl.DataFrame, first_day: int, end_day: int) -> pl.LazyFrame:
@@ -61,8 +73,8 @@ def _covered(segments: pl.LazyFrame, duties: pl.DataFrame, first_day: int, end_d
     )
 
 
-def _duty_days(duties: pl.DataFrame, first_day: int, end_day: int) -> pl.DataFrame:
-    """Every duty × day, with the time on duty as [on_from, on_to) within the day."""
+def duty_days(duties: pl.DataFrame, first_day: int, end_day: int) -> pl.DataFrame:
+    """Every duty × day of [first_day, end_day), with the time on duty as [on_from, on_to) within the day."""
     first = pl.max_horizontal(accounting_day(pl.col("on_from")), first_day)
     end = pl.min_horizontal(accounting_day(pl.col("on_to") - 1) + 1, end_day)
     start = day_start(pl.col("day").cast(pl.Int64))
@@ -80,7 +92,7 @@ def _duty_days(duties: pl.DataFrame, first_day: int, end_day: int) -> pl.DataFra
 
 
 def _with_shares(days: pl.LazyFrame) -> pl.LazyFrame:
-    """Missing and pending seconds, the bound of the gap, and when pending time next becomes missing."""
+    """Missing and pending seconds, the bounds of the gap, and when pending time next becomes missing."""
     due_until = pl.max_horizontal(pl.min_horizontal("on_to", "pending_from"), "on_from")
     seconds = ("measured_s", "estimated_s", "spread_s", "block_s", "late_s", "late_block_s")
     covered = pl.col("measured_s") + pl.col("estimated_s")
@@ -91,6 +103,8 @@ def _with_shares(days: pl.LazyFrame) -> pl.LazyFrame:
         days.with_columns(pl.col(seconds).fill_null(0), due_until=due_until)
         .with_columns(missing_s=missing, pending_s=pending)
         .with_columns(gap_high=_gap_high(), recheck_at=_recheck_at())
+        # Only a stock can also grow while nobody looks: everything else counts what passes through it.
+        .with_columns(gap_low=pl.when(pl.col("kind") == PointKind.STOCK).then(-pl.col("gap_high")).otherwise(0))
     )
 
 

@@ -1,8 +1,7 @@
-"""From figures to stretches of time, and from stretches to hours and days.
+"""From stretches of time to hours and days.
 
-An amount belongs to its period, a power is spread over its cadence. Splitting is cumulative,
-round(A·k/n) − round(A·(k−1)/n) counted from the stretch's own start: the parts add up to A whatever window
-is asked, and cutting a window in two adds up.
+Splitting is cumulative, round(A·k/n) − round(A·(k−1)/n) counted from the stretch's own start: the parts add
+up to A whatever window is asked, and cutting a window in two adds up.
 """
 
 from __future__ import annotations
@@ -11,17 +10,14 @@ from typing import Final, Literal
 
 import polars as pl
 
-from analytics.integers import milli_from_micro, narrow, rounded_quotient, wide
-from analytics.specs import point_specs, slot_end, slot_start
-from nengshao.domain.readings import MICRO
+from analytics.integers import narrow, rounded_quotient, wide
 from nengshao.domain.time import DAY_S, LOCAL_OFFSET_S
-from nengshao.domain.units import MILLI, PointKind
-from nengshao.frames import SEGMENTS, Contract, conform
+from nengshao.frames import Contract, conform
 
 Interval = Literal["hour", "day"]
 
-_HOUR_S: Final = 3600
-_LENGTH: Final[dict[Interval, int]] = {"hour": _HOUR_S, "day": DAY_S}
+LENGTH: Final[dict[Interval, int]] = {"hour": 3600, "day": DAY_S}
+"""Seconds."""
 
 QUALITY: Final = pl.Enum(["measured", "spread", "estimated", "block"])
 """Of a part; "spread": of a measured figure whose period is longer than the bucket. An Enum, since it is
@@ -56,52 +52,6 @@ USE: Final = Contract(
 )
 
 
-def segments_from_amounts(readings: pl.LazyFrame, points: pl.DataFrame) -> pl.LazyFrame:
-    """SEGMENTS of amount points, each over its period: its cadence, or its day, month or year.
-
-    `readings`: READINGS winners, sorted by (point, ts); invalid ones are passed over. Should a figure's
-    period begin before the period before it has ended (a changed cadence), the earlier one ends there and
-    keeps its amount; of two that begin together the later reading stands. So no second counts twice.
-    """
-    segments = _periods(readings, points, PointKind.AMOUNT).with_columns(
-        amount=milli_from_micro(pl.col("value")), quality=pl.lit("measured")
-    )
-    return conform(segments, SEGMENTS)
-
-
-def segments_from_powers(readings: pl.LazyFrame, points: pl.DataFrame) -> pl.LazyFrame:
-    """SEGMENTS of power points: mean power × the time it stands for (10⁻⁶ unit per hour × seconds)."""
-    energy = wide("value") * (pl.col("end") - pl.col("start"))
-    divisor = pl.lit(_HOUR_S * MICRO // MILLI, pl.Int128)
-    segments = _periods(readings, points, PointKind.POWER).with_columns(
-        amount=narrow(rounded_quotient(energy, divisor)), quality=pl.lit("measured")
-    )
-    return conform(segments, SEGMENTS)
-
-
-def _periods(readings: pl.LazyFrame, points: pl.DataFrame, kind: PointKind) -> pl.LazyFrame:
-    specs = (
-        point_specs(points)
-        .filter(pl.col("kind") == kind)
-        .select("point", "spell", "spell_end", "valid_from", "reads_to", "grid", "cadence_s")
-    )
-    next_start = pl.when(pl.col("spell") == pl.col("spell").shift(-1)).then(pl.col("start").shift(-1))
-    own_start, own_end = pl.col("ts"), pl.col("ts") + pl.col("cadence_s")
-    if (specs["grid"] != "cadence").any():  # calendar arithmetic only where there is a calendar series
-        in_cadence = pl.col("grid") == "cadence"
-        own_start = pl.when(in_cadence).then(own_start).otherwise(slot_start(pl.col("ts")))
-        own_end = pl.when(in_cadence).then(own_end).otherwise(slot_end(pl.col("ts")))
-    return (
-        readings.filter("valid")
-        .select("point", "ts", "value")
-        .join(specs.lazy(), on="point", maintain_order="left")
-        .filter(pl.col("ts") >= pl.col("valid_from"), pl.col("ts") < pl.col("reads_to"))
-        .with_columns(start=own_start, end=own_end)
-        .with_columns(end=pl.min_horizontal("end", "spell_end", next_start))
-        .filter(pl.col("start") < pl.col("end"))
-    )
-
-
 def parts_per_interval(
     segments: pl.LazyFrame, duties: pl.DataFrame, interval: Interval, start: int, end: int
 ) -> pl.LazyFrame:
@@ -110,7 +60,7 @@ def parts_per_interval(
     `duties`: `specs.point_duties`. A measured segment longer than the interval is spread: estimated. A
     missing one has no parts.
     """
-    length = _LENGTH[interval]
+    length = LENGTH[interval]
     duty = duties.with_row_index("duty").select(
         "point",
         pl.col("duty").cast(pl.Int64),
@@ -123,7 +73,7 @@ def parts_per_interval(
     on_duty = (
         segments.filter(pl.col("quality") != "missing", pl.col("end") > start, pl.col("start") < end)
         .with_columns(
-            bucket=_bucket(pl.col("start"), length),
+            bucket=bucket_of(pl.col("start"), length),
             amount=pl.when(~is_block).then("amount"),
             quality=quality.otherwise(_quality("estimated")),
         )
@@ -143,8 +93,8 @@ def _cut(segments: pl.LazyFrame, length: int) -> pl.LazyFrame:
     """Segments within [low, high), one row a bucket, their amounts split cumulatively."""
     seg_length = pl.col("end") - pl.col("start")
     is_spread = is_part("measured") & (seg_length > length)
-    first = _bucket(pl.max_horizontal("start", "low"), length)
-    last = _bucket(pl.min_horizontal("end", "high") - 1, length)
+    first = bucket_of(pl.max_horizontal("start", "low"), length)
+    last = bucket_of(pl.min_horizontal("end", "high") - 1, length)
     return (
         segments.filter(pl.col("start") < pl.col("high"), pl.col("end") > pl.col("low"))
         .with_columns(
@@ -168,7 +118,8 @@ def _amount_until(instant: pl.Expr) -> pl.Expr:
     return rounded_quotient(wide("seg_amount") * elapsed, pl.col("seg_length"))
 
 
-def _bucket(instant: pl.Expr, length: int) -> pl.Expr:
+def bucket_of(instant: pl.Expr, length: int) -> pl.Expr:
+    """Start of the hour or day (by its `LENGTH`) that holds the instant, by the local clock."""
     return (instant + LOCAL_OFFSET_S) // length * length - LOCAL_OFFSET_S
 
 

@@ -1,4 +1,4 @@
-"""What people are told when an alert fires, ends, or is corrected. Chinese first, then English."""
+"""What people are told when an alert fires, gets worse, ends or is corrected. Chinese first, then English."""
 
 from __future__ import annotations
 
@@ -9,39 +9,47 @@ from typing import Final
 import polars as pl
 
 from analytics.explanation import UNCONFIRMED_LABEL
-from nengshao.domain.alerts import AlertState, Transition
-from nengshao.domain.rules import Rule
+from nengshao.domain.alerts import AlertState, Step, Transition
+from nengshao.domain.rules import Rule, Severity
 from nengshao.domain.time import local_text
 from nengshao.ports import Notice
 
 _TOLD: Final = {
-    AlertState.FIRING: ("fired", "预警", "alert"),
-    AlertState.RESOLVED: ("resolved", "预警解除", "resolved"),
-    AlertState.CORRECTED: ("corrected", "预警更正", "corrected"),
+    Step.HELD: ("fired", "{colour}预警", "{colour} alert"),
+    Step.ESCALATED: ("escalated", "升级为{colour}预警", "raised to {colour} alert"),
+    Step.ENDED: ("resolved", "{colour}预警解除", "{colour} alert resolved"),
+    Step.RULE_WITHDRAWN: ("resolved", "{colour}预警解除", "{colour} alert resolved"),
+    Step.CORRECTED: ("corrected", "{colour}预警更正", "{colour} alert corrected"),
 }
+"""Of the steps to and from firing those that people are told: reason, Chinese, English. Easing is not."""
 
 
 def notices_of(
     transitions: Iterable[Transition], rules: Mapping[str, Rule], enterprises: pl.DataFrame, *, as_of: int
 ) -> list[Notice]:
-    """A notice for every alert that fires, and for the end of every one that had fired."""
+    """A notice for every alert that fires or gets worse, and for the end of every one that had fired."""
     names = dict(enterprises.select("enterprise", "name").iter_rows())
     return [
         _notice(step, rules.get(step.alert.rule), names.get(step.alert.enterprise, ""), as_of)
         for step in transitions
-        if step.alert.state is AlertState.FIRING
-        or (step.before is AlertState.FIRING and not step.alert.is_open)
+        if step.reason in _TOLD and AlertState.FIRING in (step.before, step.alert.state)
     ]
 
 
 def _notice(step: Transition, rule: Rule | None, name: str, as_of: int) -> Notice:
     alert = step.alert
-    reason, word_zh, word_en = _TOLD[alert.state]
+    reason, word_zh, word_en = _TOLD[step.reason]
+    severity = Severity(alert.severity)
+    word_zh, word_en = word_zh.format(colour=severity.zh), word_en.format(colour=severity.value)
+    if alert.level:
+        word_zh, word_en = f"{word_zh}（{alert.level}）", f"{word_en} ({alert.level})"
+    if step.reason is Step.ESCALATED:
+        reason = f"{reason}/{severity}"  # each colour is told once, however often the alert eases in between
     summary_zh, summary_en = (rule.summary_zh, rule.summary_en) if rule else (alert.rule, alert.rule)
     moment = local_text(alert.seen_at)
     lines = [
-        f"{name or alert.enterprise}：{summary_zh}（{alert.subject}），截至 {moment}",
-        f"{alert.enterprise}: {summary_en} ({alert.subject}), as of {moment}",
+        f"{name or alert.enterprise}：{word_zh}，{summary_zh}（{alert.subject}），截至 {moment}",
+        f"{alert.enterprise}: {word_en}, {summary_en} ({alert.subject}), as of {moment}",
     ]
     if not alert.is_confirmed:
         lines.append(UNCONFIRMED_LABEL)

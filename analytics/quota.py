@@ -1,54 +1,110 @@
-"""Progress against annual quotas: what was used by the end of the last complete day, and what was due.
+"""Progress against annual quotas: what was used by the end of the last complete day, what was due by then,
+and what the year is expected to come to.
 
-Bounds come from atoms, never from adding bounds (BOOKKEEPING §6): each day's gap, and each block. A block
-wholly inside the period has an exact amount and belongs to the value and to both bounds; of one across its
-border anything between nothing and all counts, so it is in the bounds only.
+Quotas are of enterprises and of regions alike, on any basis (standard coal or CO2) and in any scope.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
+from typing import Any, Final
 
 import polars as pl
 
-from analytics.integers import narrow, rounded_quotient, wide
+from analytics.profiles import calendar_of, same_day_last_year, with_due
+from analytics.projection import with_projection
 from analytics.specs import FOREVER
-from nengshao.domain.factors import Basis, Confidence
-from nengshao.domain.time import DAY_S, accounting_day, day_number, day_start
-from nengshao.frames import PROGRESS, conform
+from analytics.usage import daily_totals, days_of_series, with_used
+from nengshao.domain.codes import is_region_code
+from nengshao.domain.factors import Confidence
+from nengshao.domain.rules import Measure
+from nengshao.domain.targets import TargetLevel
+from nengshao.domain.time import accounting_day, day_number, day_start
+from nengshao.frames import MEASURES, PROGRESS, conform
 
-_CONFIRMED = [level.value for level in Confidence if level.is_confirmed]
+_CONFIRMED: Final = [level.value for level in Confidence if level.is_confirmed]
+_SERIES_KEY: Final = ("enterprise", "year", "basis", "scope", "until")
 
 
-def quota_progress(
+def quota_progress(  # noqa: PLR0917 - six frames, in the order of the calculation
     enterprise_days: pl.LazyFrame,
+    scope_days: pl.LazyFrame,
     blocks: pl.LazyFrame,
     quotas: pl.DataFrame,
+    plans: pl.DataFrame,
     enterprises: pl.DataFrame,
     *,
     today: int,
 ) -> pl.LazyFrame:
     """PROGRESS of every quota whose year has begun by accounting day `today`.
 
-    `as_of_day`: the last day <= today up to which every day of the year is published; null if there is none
-    yet, then nothing is used and nothing due. Quotas may carry a column `until` (Int32): no later day
-    counts. The quota of a year in which the enterprise is active only in part spreads over those days.
-    "linear": quota × days elapsed / days of the year on duty. `used_g` is null if a factor is missing or
-    nothing was measured; bounds are null where unbounded.
+    `enterprise_days`, `scope_days`, `blocks`: of the quotas' years and of the year before each, which the
+    profile "last_year" and the projection look at; a region's rows carry its code as `enterprise`. `plans`:
+    QUOTA_PLANS. `as_of_day`: the last day <= today up to which every day of the year is published in the
+    quota's scope; null if there is none yet, then nothing is used and nothing due. Quotas may carry a column
+    `until` (Int32): no later day counts. The quota of a year in which the enterprise is active only in part
+    spreads over those days; a region is always active. `used_g` (g of standard coal, or of CO2) is null if a
+    factor is missing or nothing was measured; bounds are null where unbounded. `due_g`: see `profiles`;
+    `projected_g`: see `projection`.
     """
     periods = _quota_periods(quotas, enterprises, today)
-    days = _days_of_periods(enterprise_days, periods)
+    series = _series_of(periods)
+    # Cached: each is asked several times, and the optimizer would otherwise plan it as often.
+    days = days_of_series(series, enterprise_days, scope_days).cache()
+    used = _used_by_as_of_day(series, days, blocks).cache()
+    calendar = calendar_of(
+        used,
+        daily_totals(used, days, blocks),
+        _year_before(series, enterprise_days, scope_days, blocks),
+    ).cache()
+    figures = with_projection(used.drop("enterprise", "year", "basis", "scope", "until"), calendar)
     frame = (
         periods.lazy()
-        .join(_as_of_days(days), on="quota_row", how="left")
-        .pipe(_with_used, days, blocks)
-        .with_columns(due_g=_due())
-        .with_columns(
-            (pl.col(column) / pl.when(pl.col("due_g") > 0).then("due_g")).alias(name)
-            for column, name in (("used_g", "pace"), ("low_g", "pace_low"), ("high_g", "pace_high"))
-        )
+        .join(figures, on="series")
+        .pipe(with_due, calendar, plans.lazy())
+        .with_columns(is_confirmed=pl.col("is_confirmed") & pl.col("quota_confirmed"), **_paces())
     )
-    return conform(frame.sort(*PROGRESS.key), PROGRESS)
+    return conform(frame, PROGRESS).sort(*PROGRESS.key)
+
+
+def measures_of_progress(progress: pl.LazyFrame) -> pl.LazyFrame:
+    """MEASURES of PROGRESS rows: progress_ratio (used / due), quota_ratio (used / the year's quota) and
+    projected_ratio (projected / quota, its bounds the 80 % interval).
+
+    `subject`: `quota_subject`; `at`: the end of as_of_day; rows without one give none. Ratios have no unit;
+    null: unknown (nothing due, no factor), or unbounded.
+    """
+    is_base = pl.col("level") == TargetLevel.BASE
+    subject = pl.concat_str(pl.col("year").cast(pl.String), "basis", "scope", separator="/")
+    subject = pl.when(is_base).then(subject).otherwise(pl.concat_str(subject, "level", separator="/"))
+    quota = pl.when(pl.col("quota_g") > 0).then("quota_g")
+    figures = {
+        Measure.PROGRESS_RATIO: [pl.col(name) for name in ("pace", "pace_low", "pace_high")],
+        Measure.QUOTA_RATIO: [pl.col(name) / quota for name in ("used_g", "low_g", "high_g")],
+        Measure.PROJECTED_RATIO: [
+            pl.col(name) / quota for name in ("projected_g", "projected_low_g", "projected_high_g")
+        ],
+    }
+    rows = progress.filter(pl.col("as_of_day").is_not_null()).with_columns(
+        subject=subject, at=day_start(pl.col("as_of_day").cast(pl.Int64) + 1)
+    )
+    measures = [
+        rows.with_columns(measure=pl.lit(str(measure)), value=value, low=low, high=high)
+        for measure, (value, low, high) in figures.items()
+    ]
+    return conform(pl.union(measures), MEASURES).sort(*MEASURES.key)
+
+
+def quota_subject(row: Mapping[str, Any]) -> str:
+    """How a quota (a QUOTAS or PROGRESS row) is named in alerts.
+
+    >>> quota = {"year": 2025, "basis": "calorific", "scope": "total"}
+    >>> quota_subject(quota | {"level": "base"}), quota_subject(quota | {"level": "incentive"})
+    ('2025/calorific/total', '2025/calorific/total/incentive')
+    """
+    name = f"{row['year']}/{row['basis']}/{row['scope']}"
+    return name if row["level"] == TargetLevel.BASE else f"{name}/{row['level']}"
 
 
 def year_days(year: int) -> tuple[int, int]:
@@ -57,138 +113,77 @@ def year_days(year: int) -> tuple[int, int]:
 
 
 def _quota_periods(quotas: pl.DataFrame, enterprises: pl.DataFrame, today: int) -> pl.DataFrame:
-    """Quotas with the days [first_day, end_day) of their year on duty, and `until`."""
+    """Quotas with the days [first_day, duty_end) of their year on duty, `until` and `series`."""
     first, end = pl.date("year", 1, 1).cast(pl.Int32), pl.date(pl.col("year") + 1, 1, 1).cast(pl.Int32)
     until = pl.min_horizontal("until", today) if "until" in quotas.columns else pl.lit(today)
+    return (
+        quotas.join(_activity(quotas, enterprises), on="enterprise")
+        .with_columns(
+            first_day=pl.max_horizontal(first, "active_first").cast(pl.Int32),
+            duty_end=pl.min_horizontal(end, "active_end").cast(pl.Int32),
+            until=until.cast(pl.Int32),
+            quota_confirmed=pl.col("confidence").is_in(_CONFIRMED),
+        )
+        .filter(pl.col("first_day") < pl.col("duty_end"), pl.col("first_day") <= today)
+        .with_columns(series=pl.struct(_SERIES_KEY).rank("dense").cast(pl.Int64))
+    )
+
+
+def _activity(quotas: pl.DataFrame, enterprises: pl.DataFrame) -> pl.DataFrame:
+    """enterprise, active_first, active_end (accounting days); a region is on duty always."""
+    regions = [name for name in quotas["enterprise"].unique() if is_region_code(name)]
+    always = pl.DataFrame({"enterprise": regions}, schema={"enterprise": pl.String})
     activity = enterprises.select(
         "enterprise",
         active_first=accounting_day(pl.col("active_from")),
         active_end=accounting_day(pl.col("active_to").fill_null(FOREVER) - 1) + 1,
     )
-    return (
-        quotas.join(activity, on="enterprise")
-        .with_columns(
-            first_day=pl.max_horizontal(first, "active_first").cast(pl.Int32),
-            end_day=pl.min_horizontal(end, "active_end").cast(pl.Int32),
-            until=until.cast(pl.Int32),
-            quota_confirmed=pl.col("confidence").is_in(_CONFIRMED),
-        )
-        .filter(pl.col("first_day") < pl.col("end_day"), pl.col("first_day") <= today)
-        .with_row_index("quota_row")
+    return pl.concat([activity, always], how="diagonal")
+
+
+def _series_of(periods: pl.DataFrame) -> pl.LazyFrame:
+    """What quotas are about, once for all levels: [first_day, end_day) are the days that may count."""
+    series = periods.unique("series", maintain_order=True).select(
+        "series", *_SERIES_KEY, "first_day", "duty_end"
     )
+    return series.lazy().with_columns(end_day=pl.min_horizontal("duty_end", pl.col("until") + 1))
 
 
-def _days_of_periods(enterprise_days: pl.LazyFrame, periods: pl.DataFrame) -> pl.LazyFrame:
-    """Quota × day rows of each quota's own basis: g, gap_low, gap_high, confirmed and has_factors."""
-    facts = [_basis_facts(basis) for basis in Basis]
-    chosen = {
-        name: pl.when(pl.col("basis") == Basis.CALORIFIC).then(facts[0][name]).otherwise(facts[1][name])
-        for name in facts[0]
-    }
-    return (
-        enterprise_days.join(
-            periods.lazy().select("quota_row", "enterprise", "basis", "first_day", "end_day", "until"),
-            on="enterprise",
-        )
-        .filter(
-            pl.col("day") >= pl.col("first_day"),
-            pl.col("day") < pl.col("end_day"),
-            pl.col("day") <= pl.col("until"),
-        )
-        .with_columns(**chosen)
+def _used_by_as_of_day(series: pl.LazyFrame, days: pl.LazyFrame, blocks: pl.LazyFrame) -> pl.LazyFrame:
+    as_of = _as_of_days(days)
+    spans = series.join(as_of, on="series", how="left").with_columns(end_day=pl.col("as_of_day") + 1)
+    return with_used(
+        spans, days.join(as_of, on="series").filter(pl.col("day") <= pl.col("as_of_day")), blocks
     )
-
-
-def _basis_facts(basis: Basis) -> dict[str, pl.Expr]:
-    return {
-        "g": pl.col(f"{basis}_g"),
-        "gap_low": pl.col(f"{basis}_gap_low"),
-        "gap_high": pl.col(f"{basis}_gap_high"),
-        "confirmed": pl.col(f"{basis}_confirmed"),
-        "has_factors": ~pl.col("no_factor").str.contains(f":{basis}", literal=True),
-    }
 
 
 def _as_of_days(days: pl.LazyFrame) -> pl.LazyFrame:
-    """quota_row, as_of_day: the end of the unbroken run of published days from the first day on."""
-    position = pl.int_range(pl.len()).over("quota_row", order_by="day")
+    """series, as_of_day: the end of the unbroken run of published days from the first day on."""
+    position = pl.int_range(pl.len()).over("series", order_by="day")
     # The n-th published day is first_day + n exactly as long as no day before it is unpublished or absent.
     return (
         days.filter("published")
         .filter(pl.col("day") == pl.col("first_day") + position)
-        .group_by("quota_row")
+        .group_by("series")
         .agg(as_of_day=pl.col("day").max())
     )
 
 
-def _with_used(periods: pl.LazyFrame, days: pl.LazyFrame, blocks: pl.LazyFrame) -> pl.LazyFrame:
-    """used_g, low_g, high_g, coverage and is_confirmed to the end of as_of_day."""
-    until = periods.select("quota_row", "as_of_day")
-    used_days = days.join(until, on="quota_row").filter(pl.col("day") <= pl.col("as_of_day"))
-    joined = periods.join(_sums_of_days(used_days), on="quota_row", how="left").join(
-        _sums_of_blocks(periods, blocks), on="quota_row", how="left"
+def _year_before(
+    series: pl.LazyFrame, enterprise_days: pl.LazyFrame, scope_days: pl.LazyFrame, blocks: pl.LazyFrame
+) -> pl.LazyFrame:
+    """series, day, g of the published days of the year before, in which the series' days have their likes."""
+    last_day = pl.col("duty_end") - 1
+    before = series.with_columns(
+        first_day=same_day_last_year(pl.col("first_day")), end_day=same_day_last_year(last_day) + 1
     )
-    # A quota without blocks has nothing to add from blocks: no figure is replaced.
-    inside, low, high = (pl.col(name).fill_null(0) for name in ("inside_g", "across_low", "across_high"))
-    is_known = pl.col("has_factors") & ~pl.col("blocks_unknown").fill_null(value=False)
-    base = pl.when(is_known).then(pl.col("days_g") + inside)
-    return joined.with_columns(
-        used_g=pl.when(pl.col("is_measured") | pl.col("inside_g").is_not_null()).then(base),
-        low_g=base + pl.col("gap_low") + low,
-        high_g=base + pl.col("gap_high") + high,
-        is_confirmed=pl.col("confirmed").fill_null(value=False) & pl.col("quota_confirmed"),
-        coverage=pl.col("covered_w") / pl.when(pl.col("all_w") > 0).then("all_w"),
-    )
+    days = days_of_series(before, enterprise_days, scope_days).filter("published")
+    return daily_totals(before, days, blocks)
 
 
-def _sums_of_days(days: pl.LazyFrame) -> pl.LazyFrame:
-    covered = pl.col("measured_w") + pl.col("estimated_w")
-    return days.group_by("quota_row").agg(
-        days_g=pl.col("g").sum(),
-        is_measured=pl.col("g").is_not_null().any(),
-        gap_low=pl.when(pl.col("gap_low").is_not_null().all()).then(pl.col("gap_low").sum()),
-        gap_high=pl.when(pl.col("gap_high").is_not_null().all()).then(pl.col("gap_high").sum()),
-        has_factors=pl.col("has_factors").all(),
-        confirmed=pl.col("confirmed").all(),
-        covered_w=covered.sum(),
-        all_w=(covered + pl.col("missing_w") + pl.col("pending_w")).sum(),
-    )
-
-
-def _sums_of_blocks(periods: pl.LazyFrame, blocks: pl.LazyFrame) -> pl.LazyFrame:
-    """Per quota: blocks wholly inside (signed), what those across its border can take away or add, and
-    whether any of them has no factor."""
-    span = periods.select(
-        "quota_row", "enterprise", "basis",
-        since=day_start(pl.col("first_day").cast(pl.Int64)),
-        until=day_start(pl.col("as_of_day").cast(pl.Int64)) + DAY_S,
-    )  # fmt: skip
-    grams = pl.when(pl.col("basis") == Basis.CALORIFIC).then("calorific_g").otherwise("equivalent_g")
-    is_inside = (pl.col("start") >= pl.col("since")) & (pl.col("end") <= pl.col("until"))
-    signed = pl.col("g") * pl.col("sign").cast(pl.Int64)
-    return (
-        blocks.filter(pl.col("sign") != 0)
-        .join(span, on="enterprise")
-        .filter(pl.col("start") < pl.col("until"), pl.col("end") > pl.col("since"))
-        .with_columns(g=grams)
-        .with_columns(is_inside=is_inside, signed=signed)
-        .group_by("quota_row")
-        .agg(
-            inside_g=pl.when(pl.col("is_inside").any()).then(pl.col("signed").filter("is_inside").sum()),
-            across_low=pl.min_horizontal("signed", 0).filter(~pl.col("is_inside")).sum(),
-            across_high=pl.max_horizontal("signed", 0).filter(~pl.col("is_inside")).sum(),
-            blocks_unknown=pl.col("g").is_null().any(),
-        )
-    )
-
-
-def _due() -> pl.Expr:
-    """The linear profile: quota × days elapsed / days, rounded half to even; 0 before the first full day.
-
-    Null for a profile that is not known: no figure is better than a wrong one.
-    """
-    elapsed = pl.col("as_of_day") - pl.col("first_day") + 1
-    due = narrow(rounded_quotient(wide("quota_g") * elapsed, pl.col("end_day") - pl.col("first_day")))
-    return pl.when(pl.col("profile") == "linear").then(
-        pl.when(pl.col("as_of_day").is_not_null()).then(due).otherwise(0)
-    )
+def _paces() -> dict[str, pl.Expr]:
+    due = pl.when(pl.col("due_g") > 0).then("due_g")
+    return {
+        name: pl.col(column) / due
+        for column, name in (("used_g", "pace"), ("low_g", "pace_low"), ("high_g", "pace_high"))
+    }

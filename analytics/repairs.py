@@ -19,50 +19,52 @@ _BREAKS_AT_ONCE: Final = 8
 
 
 def with_runs_bridged(pairs: pl.LazyFrame, agrees: pl.Expr) -> pl.LazyFrame:
-    """Pairs of reads, those of a wrong run replaced by one that bridges it; column `bridged` added.
+    """Pairs of reads in no order, those of a wrong run replaced by one that bridges it; column `bridged` added.
 
-    `pairs`: point, spell, meter, start, before, ts, value, is_plausible + what `agrees` needs, sorted within
-    each point. `agrees`: whether `before` at `start` and `value` at `ts` can both be right. `bridged`
-    (String): "stuck" or "spike"; null: a pair as it was. Points without a break are passed through.
+    `pairs`: spell, meter, start, before, start_nth, ts, value, nth, is_plausible + what `agrees` needs, in
+    order within each point, and all of them near a break. `agrees`: whether `before` at `start` and `value` at
+    `ts` can both be right. `bridged` (String): "stuck" or "spike"; null: a pair as it was.
     """
-    pairs = pairs.cache()
-    broken = pairs.filter(~pl.col("is_plausible")).select("point").unique()
-    untouched = pairs.join(broken, on="point", how="anti").with_columns(bridged=pl.lit(None, pl.String))
-    troubled = pairs.join(broken, on="point", how="semi", maintain_order="left").with_row_index("at")
-    troubled = _with_equal_runs(troubled.with_columns(pl.col("at").cast(pl.Int64)))
-    mended = _mended(troubled, _bridges(troubled, agrees))
-    return pl.concat([untouched, mended.select(untouched.collect_schema().names())])
+    numbered = _with_equal_runs(pairs.with_row_index("at").with_columns(pl.col("at").cast(pl.Int64))).cache()
+    return _mended(numbered, _bridges(numbered, agrees))
 
 
-def _same_chain() -> pl.Expr:
-    """Whether the row before is of the same meter in the same spell."""
-    same = (pl.col("spell") == pl.col("spell").shift()) & (pl.col("meter") == pl.col("meter").shift())
+def _goes_on() -> pl.Expr:
+    """Whether the pair begins where the row before ends, on the same meter in the same spell."""
+    same = (
+        (pl.col("spell") == pl.col("spell").shift())
+        & (pl.col("meter") == pl.col("meter").shift())
+        & (pl.col("start") == pl.col("ts").shift())
+    )
     return same.fill_null(value=False)
 
 
 def _with_equal_runs(pairs: pl.LazyFrame) -> pl.LazyFrame:
-    """`run_ts`, `run_at`: the read since which the register has shown what it shows at the start of the pair,
-    and the first pair within that run."""
-    begins = pl.col("value") != pl.col("before")
-    is_first = ~_same_chain()
-    run_ts = pl.when(begins).then("ts").when(is_first).then("start")
-    run_at = pl.when(begins).then(pl.col("at") + 1).when(is_first).then("at")
-    return pairs.with_columns(run_ts=run_ts.forward_fill(), run_at=run_at.forward_fill()).with_columns(
-        run_ts=pl.when(is_first).then("start").otherwise(pl.col("run_ts").shift()),
-        run_at=pl.when(is_first).then("at").otherwise(pl.col("run_at").shift()),
+    """`run_ts`, `run_nth`, `run_at`: the read since which the register has shown what it shows at the start of
+    the pair, its number, and the first pair within that run."""
+    begins, is_first = pl.col("value") != pl.col("before"), ~_goes_on()
+    firsts = {"run_ts": "start", "run_nth": "start_nth", "run_at": "at"}
+    nexts = {"run_ts": pl.col("ts"), "run_nth": pl.col("nth"), "run_at": pl.col("at") + 1}
+    return pairs.with_columns(
+        pl.when(begins).then(nexts[name]).when(is_first).then(first).forward_fill().alias(name)
+        for name, first in firsts.items()
+    ).with_columns(
+        pl.when(is_first).then(first).otherwise(pl.col(name).shift()).alias(name)
+        for name, first in firsts.items()
     )
 
 
 def _bridges(pairs: pl.LazyFrame, agrees: pl.Expr) -> pl.LazyFrame:
-    """at, since_at, since_ts, since_value, bridged: per break that ends a run, the first pair to be left out
-    and the read that the bridge starts from. Bridges that would reach behind another's end are dropped."""
-    breaks = pairs.filter(~pl.col("is_plausible"))
+    """Per break that ends a run, the pair that bridges it, `bridged`, and the first pair that it spans as
+    `since_at`. Bridges that would reach behind another's end are dropped."""
+    breaks = pairs.filter(~pl.col("is_plausible")).cache()
     chain = ["spell", "meter"]
     earlier = [
         breaks.with_columns(
             since_at=pl.col("at").shift(n).over(chain),
             since_ts=pl.col("start").shift(n).over(chain),
             since_value=pl.col("before").shift(n).over(chain),
+            since_nth=pl.col("start_nth").shift(n).over(chain),
             bridged=pl.lit("spike"),
             rank=pl.lit(n),  # the nearest: no more is left out than needed
         )
@@ -72,31 +74,26 @@ def _bridges(pairs: pl.LazyFrame, agrees: pl.Expr) -> pl.LazyFrame:
         since_at="run_at",
         since_ts="run_ts",
         since_value="before",
+        since_nth="run_nth",
         bridged=pl.lit("stuck"),
         rank=pl.lit(0),  # leaves out nothing but what said the same
     )
     return (
         pl.concat([*earlier, stuck])
-        .filter(pl.col("at") - pl.col("since_at") <= LONGEST_RUN)
+        .filter(pl.col("nth") - pl.col("since_nth") - 1 <= LONGEST_RUN)
         .with_columns(start="since_ts", before="since_value")
         .filter(agrees)
         .sort("at", "rank")
         .unique("at", keep="first", maintain_order=True)
         .filter((pl.col("since_at") > pl.col("at").shift()).fill_null(value=True))
-        .select("at", "since_at", "since_ts", "since_value", "bridged")
+        .with_columns(is_plausible=pl.lit(value=True))
     )
 
 
 def _mended(pairs: pl.LazyFrame, bridges: pl.LazyFrame) -> pl.LazyFrame:
     """The pairs with each bridge in the place of the pairs it spans."""
-    is_bridge = pl.col("since_at").is_not_null()
-    return (
-        pairs.join(bridges, on="at", how="left", maintain_order="left")
-        .with_columns(spanned_from=pl.col("since_at").backward_fill())
-        .filter(is_bridge | (pl.col("at") < pl.col("spanned_from")).fill_null(value=True))
-        .with_columns(
-            start=pl.when(is_bridge).then("since_ts").otherwise("start"),
-            before=pl.when(is_bridge).then("since_value").otherwise("before"),
-            is_plausible=pl.col("is_plausible") | is_bridge,
-        )
+    spanned = bridges.select(at=pl.int_ranges("since_at", pl.col("at") + 1)).explode(
+        "at", empty_as_null=False
     )
+    kept = pairs.join(spanned, on="at", how="anti").with_columns(bridged=pl.lit(None, pl.String))
+    return pl.concat([kept, bridges.select(kept.collect_schema().names())])

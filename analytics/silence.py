@@ -5,7 +5,8 @@ from __future__ import annotations
 import polars as pl
 
 from analytics.specs import FOREVER
-from nengshao.frames import DEVICE_SILENCE, conform
+from nengshao.domain.rules import Measure
+from nengshao.frames import DEVICE_SILENCE, MEASURES, conform
 
 
 def device_silence(
@@ -29,3 +30,23 @@ def device_silence(
         .with_columns(silent_seconds=pl.max_horizontal(silent, 0))
     )
     return conform(on_duty.lazy(), DEVICE_SILENCE).sort(*DEVICE_SILENCE.key).collect()
+
+
+def measures_of_silence(silence: pl.DataFrame, *, at: int) -> pl.DataFrame:
+    """MEASURES SILENT_SECONDS of every DEVICE_SILENCE row, taken at `at`; subject: the device.
+
+    A silence is known exactly: the bounds are the value, and coverage does not apply.
+    """
+    seconds = pl.col("silent_seconds").cast(pl.Float64)
+    rows = silence.select(
+        "enterprise",
+        measure=pl.lit(Measure.SILENT_SECONDS.value),
+        subject="device",
+        at=pl.lit(at, pl.Int64),
+        value=seconds,
+        low=seconds,
+        high=seconds,
+        coverage=pl.lit(None, pl.Float64),
+        is_confirmed=pl.lit(value=True),
+    )
+    return conform(rows.lazy(), MEASURES).sort(*MEASURES.key).collect()

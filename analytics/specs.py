@@ -1,7 +1,7 @@
 """What the registry says of points, prepared for the arithmetic: spells, slots and duty.
 
-A *spell* is an unbroken run of specification rows of one point and kind: within it readings follow one
-another, across its border they don't. A *slot* is one period in which a point owes a figure. *Duty* is
+A *spell* is an unbroken run of specification rows of one point and kind, of a register also of one ratio and
+unit: within it readings follow one another, across its border they don't. A *slot* is one period in which a point owes a figure. *Duty* is
 the time in which a point is expected to deliver: its validity within its enterprise's activity.
 """
 
@@ -29,26 +29,33 @@ _GRIDS: Final = {
 def point_specs(points: pl.DataFrame) -> pl.DataFrame:
     """POINTS with `valid_to` closed (FOREVER), and more per row.
 
-    - `spell` (Int64): unbroken run of rows of one point and kind, `spell_end` its last instant;
+    - `spell` (Int64): unbroken run of rows of one point and kind, `spell_end` its last instant. A register's
+      figures jump where its ratio or unit changes, so there its spell ends, and in the row that follows
+      `is_rescaled` is true;
     - `reads_to`: readings with `valid_from <= ts < reads_to` belong to the row. A register's closing read
       at the very end of a spell still counts, unless another row of the point begins there;
     - `grid`: "cadence" | "1d" | "1mo" | "1y", what its slots follow. Registers follow their cadence;
     - `sign`: +1 input, -1 output, 0 what does not add to the total (inside, or only reconciling).
     """
     is_register = pl.col("kind") == PointKind.REGISTER
+    is_read_at_instants = pl.col("kind").is_in([PointKind.REGISTER, PointKind.STOCK])
     same_point = pl.col("point") == pl.col("point").shift(-1)
     continues = (
         (pl.col("point") == pl.col("point").shift())
         & (pl.col("kind") == pl.col("kind").shift())
         & (pl.col("valid_from") == pl.col("valid_to").shift())
     )
+    scale = ("unit", "ratio_num", "ratio_den")
+    is_rescaled = is_register & pl.any_horizontal(pl.col(c) != pl.col(c).shift() for c in scale)
     is_followed = same_point & (pl.col("valid_to") == pl.col("valid_from").shift(-1))
     return (
         points.with_columns(pl.col("valid_to").fill_null(FOREVER))
         .sort("point", "valid_from")
         .with_columns(
-            spell=(~continues.fill_null(value=False)).cast(pl.Int64).cum_sum(),
-            reads_to=pl.col("valid_to") + (is_register & ~is_followed.fill_null(value=False)).cast(pl.Int64),
+            spell=(~continues | is_rescaled).fill_null(value=True).cast(pl.Int64).cum_sum(),
+            is_rescaled=(continues & is_rescaled).fill_null(value=False),
+            reads_to=pl.col("valid_to")
+            + (is_read_at_instants & ~is_followed.fill_null(value=False)).cast(pl.Int64),
             grid=pl.when(is_register)
             .then(pl.lit("cadence"))
             .otherwise(
@@ -122,7 +129,7 @@ def _instant(date: pl.Expr) -> pl.Expr:
 
 def _sign() -> pl.Expr:
     return (
-        pl.when(~pl.col("feeds_total") | (pl.col("role") == Role.SUB))
+        pl.when(~pl.col("feeds_total") | pl.col("role").is_in([Role.SUB, Role.RECOVERED]))
         .then(0)
         .when(pl.col("role") == Role.OUTPUT)
         .then(-1)

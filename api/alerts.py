@@ -201,7 +201,7 @@ def figures_in(explanation: Mapping[str, Any]) -> list[Figure]:
 def _figure(name: str, kind: tuple[str, str], value: float | None, measure_unit: str) -> Figure:
     name_zh, unit = kind
     if unit == "g":
-        shown, unit = figures.tce(None if value is None else int(value)), "tce"
+        shown, unit = figures.tonnes(None if value is None else int(value)), "tce"
     else:
         shown, unit = figures.rounded(value), unit or measure_unit
     return Figure(name=name, name_zh=name_zh, value=shown, unit=unit)

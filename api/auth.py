@@ -28,6 +28,18 @@ class Principal:
         """Whether rows of that enterprise are theirs to see."""
         return self.enterprises is None or enterprise in self.enterprises
 
+    @property
+    def may_see_regions(self) -> bool:
+        """Whether sums over many enterprises are theirs to see: only if every enterprise is."""
+        return self.enterprises is None
+
+    def may_decide(self, subject: str) -> bool:
+        """Whether they may approve statistics, close periods and decide proposals of an enterprise or region.
+
+        Today whoever may see it may. Roles of their own come in here.
+        """
+        return self.may_see(subject)
+
     def scope(self, wanted: str | None) -> list[str] | None:
         """Enterprises that a query is narrowed to: those wanted and allowed; None: no narrowing."""
         if wanted is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Annotated, Final, Literal
 
@@ -14,18 +14,18 @@ from pydantic import BaseModel, Field
 
 from api import figures
 from api.auth import Caller
-from api.coal import Coal, coal_of
 from api.enterprises import Code
 from api.figures import Coverage
+from api.masses import Masses, ScopeMasses, read_days, scope_masses
 from api.paging import Days, Window, window_of
 from api.ports import Row, Service, Services, tag_of
-from nengshao.domain.factors import Basis
-from nengshao.domain.time import accounting_day, date_of, day_start
-from nengshao.domain.units import Carrier, Unit
+from nengshao.domain.time import accounting_day, date_of
+from nengshao.domain.units import Carrier, Scope, Unit
 
 router = APIRouter(prefix="/v1/enterprises", tags=["能耗 energy"])
 
 HOUR_S: Final = 3600
+_SCOPES: Final = (Scope.TOTAL, Scope.FEEDSTOCK, Scope.NON_FOSSIL, Scope.NET)
 
 
 class Interval(StrEnum):
@@ -39,12 +39,13 @@ _WINDOW_DAYS: Final = {Interval.DAY: (31, 400), Interval.HOUR: (2, 62)}
 """Days shown unless asked otherwise, and days shown at most."""
 
 
-class EnergyDay(BaseModel):
-    """一个核算日的能耗 / one accounting day."""
+class EnergyDay(Masses):
+    """一个核算日的能耗：总量，及其他口径 / one accounting day: the total, and the other scopes."""
 
     date: dt.date = Field(description="核算日（东八区）/ accounting day, Asia/Shanghai")
-    calorific: Coal = Field(description="当量值 / calorific basis")
-    equivalent: Coal = Field(description="等价值 / equivalent basis")
+    scopes: list[ScopeMasses] = Field(
+        description="原料用能、非化石能源、扣除两者；没有此类用能的日子为空 / none on days without such use"
+    )
     coverage: Coverage | None = Field(description="数据覆盖；空：无应有数据 / null: nothing was expected")
     lowest_point: str | None = Field(description="实测份额最低的计量点 / point with the least measured share")
     missing_points: list[str] = Field(description="有缺失的计量点 / points with missing time")
@@ -90,15 +91,16 @@ class HourSeries(BaseModel):
     points: list[PointSeries]
 
 
-def energy_day(row: Row, blocks: Sequence[Row], names: Mapping[int, str]) -> EnergyDay:
-    """An ENTERPRISE_DAYS row with the BLOCKS rows that touch its day, in tce."""
-    start, end = day_start(row["day"]), day_start(row["day"] + 1)
-    near = [block for block in blocks if block["start"] < end and start < block["end"]]
+def energy_day(
+    row: Row, masses: Mapping[Scope, Masses], names: Mapping[int, str], *, has_scopes: bool
+) -> EnergyDay:
+    """An ENTERPRISE_DAYS row with what its day came to in each of the scopes."""
     lowest = row["lowest_point"]
+    others = [scope for scope in _SCOPES if scope is not Scope.TOTAL] if has_scopes else []
     return EnergyDay(
         date=date_of(row["day"]),
-        calorific=coal_of([row], near, start, end, Basis.CALORIFIC),
-        equivalent=coal_of([row], near, start, end, Basis.EQUIVALENT),
+        **dict(masses[Scope.TOTAL]),
+        scopes=[ScopeMasses(scope=scope, scope_zh=scope.zh, **dict(masses[scope])) for scope in others],
         coverage=figures.coverage_of([row]),
         lowest_point=None if lowest is None else names.get(lowest, str(lowest)),
         missing_points=[names.get(int(point), point) for point in figures.listed(row["missing_points"])],
@@ -138,13 +140,19 @@ def _series(row: Row, hours: list[EnergyHour]) -> PointSeries:
 def read_day_series(service: Service, code: str, window: Window) -> DaySeries:
     """The enterprise's days in the window."""
     names = service.directory().names(code)
-    blocks = service.state.blocks([code], window.start, window.stop).to_dicts()
-    days = service.state.enterprise_days([code], window.first, window.end).iter_rows(named=True)
+    frames = read_days(service, [code], window)
+    rows = frames["ENTERPRISE_DAYS"].to_dicts()
+    with_scopes = set(frames["SCOPE_DAYS"]["day"])
+    scopes = _SCOPES if with_scopes else [Scope.TOTAL]
+    masses = scope_masses(service, code, [(row["day"], row["day"] + 1) for row in rows], scopes, frames)
     return DaySeries(
         enterprise=code,
         start=date_of(window.first),
         end=date_of(window.end),
-        days=[energy_day(row, blocks, names) for row in days],
+        days=[
+            energy_day(row, of_day, names, has_scopes=row["day"] in with_scopes)
+            for row, of_day in zip(rows, masses, strict=True)
+        ],
     )
 
 

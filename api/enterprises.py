@@ -6,7 +6,7 @@ import datetime as dt
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Final
 
 import polars as pl
 from fastapi import APIRouter, Path
@@ -15,12 +15,14 @@ from pydantic import BaseModel, Field
 
 from api import figures
 from api.auth import Caller
-from api.coal import Coal, coal_of
 from api.figures import Coverage
-from api.paging import CURSOR, NEXT, Limit, Query, page_of
+from api.masses import UNKNOWN, Masses, masses_of, read_days
+from api.paging import CURSOR, NEXT, Limit, Query, Window, page_of
 from api.ports import Row, Service, Services
 from nengshao.domain.factors import Basis
-from nengshao.domain.time import accounting_day, date_of, day_number, day_start
+from nengshao.domain.targets import Projection, TargetLevel
+from nengshao.domain.time import accounting_day, date_of, day_number
+from nengshao.domain.units import Scope
 
 router = APIRouter(prefix="/v1/enterprises", tags=["用能单位 enterprises"])
 
@@ -31,31 +33,38 @@ class Progress(BaseModel):
     """一项年度配额的进度 / progress against one annual quota."""
 
     year: int
-    basis: Basis = Field(description="折标基准：calorific 当量值 equivalent 等价值 / basis")
+    basis: Basis = Field(description="calorific 当量值 equivalent 等价值 carbon 二氧化碳 / basis")
     basis_zh: str
-    scope: str = Field(description="统计口径 / what is counted")
-    quota_tce: float = Field(description="年度配额，吨标准煤 / annual quota, tce")
+    scope: Scope = Field(description="统计口径 / what is counted")
+    scope_zh: str
+    level: TargetLevel = Field(description="base 基本目标 incentive 激励目标 / kind of target")
+    unit: str = Field(description="下列数量的单位：tce 或 tCO2 / unit of the masses below")
+    quota_t: float = Field(description="年度配额 / annual quota, in `unit`")
     as_of: dt.date | None = Field(description="数据完整到这一天（含）/ last day with nothing pending")
-    used_tce: float | None = Field(description="截至该日已用，tce；空：缺折标系数 / used, null: no factor")
-    low_tce: float | None = Field(description="下界，tce；空：无界 / lower bound, null: unbounded")
-    high_tce: float | None = Field(description="上界，tce；空：无界 / upper bound, null: unbounded")
-    due_tce: float | None = Field(description="按时间进度可用，tce / what the profile allows by then")
+    used_t: float | None = Field(description="截至该日已用；空：缺系数 / used; null: no factor")
+    low_t: float | None = Field(description="下界；空：无界 / lower bound; null: unbounded")
+    high_t: float | None = Field(description="上界；空：无界 / upper bound; null: unbounded")
+    due_t: float | None = Field(
+        description="按进度可用；空：所选进度无依据 / what the profile allows by then"
+    )
     pace: float | None = Field(description="进度比 = 已用 / 按进度可用 / used over due")
     pace_low: float | None
     pace_high: float | None
+    projected_t: float | None = Field(description="全年预计；空：尚不足以预计 / expected of the year")
+    projected_low_t: float | None = Field(description="80 % 区间下限 / 80 % interval")
+    projected_high_t: float | None = Field(description="80 % 区间上限 / 80 % interval")
+    projection: Projection | None = Field(description="预计方法；空：没有预计 / by what method")
     coverage: float | None = Field(description="截至该日的数据覆盖（实测与估算）/ share with data, 0–1")
     quota_confirmed: bool = Field(description="配额文件已确认 / the quota's document is confirmed")
     is_confirmed: bool = Field(description="配额与全部系数均已确认 / quota and every factor are confirmed")
     label: str | None = Field(description="标注 / label to be shown with the figure")
 
 
-class ToDate(BaseModel):
-    """一个年度至今的标准煤 / standard coal of an accounting year to date."""
+class ToDate(Masses):
+    """一个年度至今的能耗与碳排放 / energy and carbon of an accounting year to date."""
 
     year: int
     as_of: dt.date | None = Field(description="累计到这一天（含）/ added up to this day")
-    calorific: Coal = Field(description="当量值 / calorific basis")
-    equivalent: Coal = Field(description="等价值 / equivalent basis")
     coverage: Coverage | None = Field(description="截至昨日的数据覆盖，含待报；空：无应有数据 / to yesterday")
     no_factor: list[str] = Field(description="缺折标系数的品种与基准 / carrier:basis without a factor")
 
@@ -98,22 +107,23 @@ class Standing:
 
 
 def progress_row(row: Row) -> Progress:
-    """A PROGRESS row in tce."""
-    basis = Basis(row["basis"])
+    """A PROGRESS row in tonnes."""
+    basis, scope = Basis(row["basis"]), Scope(row["scope"])
+    masses = ("quota", "used", "low", "high", "due", "projected", "projected_low", "projected_high")
     return Progress(
         year=row["year"],
         basis=basis,
         basis_zh=basis.zh,
-        scope=row["scope"],
-        quota_tce=row["quota_g"] / figures.G_PER_TCE,
+        scope=scope,
+        scope_zh=scope.zh,
+        level=TargetLevel(row["level"]),
+        unit=basis.tonne,
         as_of=figures.date(row["as_of_day"]),
-        used_tce=figures.tce(row["used_g"]),
-        low_tce=figures.tce(row["low_g"]),
-        high_tce=figures.tce(row["high_g"]),
-        due_tce=figures.tce(row["due_g"]),
+        **{f"{name}_t": figures.tonnes(row[f"{name}_g"]) for name in masses},
         pace=figures.rounded(row["pace"]),
         pace_low=figures.rounded(row["pace_low"]),
         pace_high=figures.rounded(row["pace_high"]),
+        projection=Projection(row["projection"]) if row["projection"] else None,
         coverage=figures.rounded(row["coverage"]),
         quota_confirmed=bool(row["quota_confirmed"]),
         is_confirmed=bool(row["is_confirmed"]),
@@ -121,25 +131,17 @@ def progress_row(row: Row) -> Progress:
     )
 
 
-def year_to_date(
-    year: int, first_day: int, days: Sequence[Row], blocks: Sequence[Row], *, today: int
-) -> ToDate:
-    """A year's ENTERPRISE_DAYS rows from `first_day` on, added up as far as each has nothing pending.
+def to_date_of(year: int, used: Mapping[Basis, Row], days: Sequence[Row], *, today: int) -> ToDate:
+    """A year to date: its rows on every basis, as far as each day has nothing pending, and its days.
 
     The coverage is of every day before `today`, so that what is still to come in (this month's coal) is seen.
     """
-    closed: list[Row] = []
-    for day, row in enumerate(days, first_day):
-        if row["day"] != day or not row["published"]:
-            break
-        closed.append(row)
-    start, end = day_start(first_day), day_start(first_day + len(closed))
-    near = [block for block in blocks if block["start"] < end and block["end"] > start]
+    as_of = used[Basis.CALORIFIC]["as_of_day"]
+    closed = [row for row in days if as_of is not None and row["day"] <= as_of]
     return ToDate(
         year=year,
-        as_of=figures.date(closed[-1]["day"]) if closed else None,
-        calorific=coal_of(closed, near, start, end, Basis.CALORIFIC),
-        equivalent=coal_of(closed, near, start, end, Basis.EQUIVALENT),
+        as_of=figures.date(as_of),
+        **masses_of(used),
         coverage=figures.coverage_of((row for row in days if row["day"] < today), whole_periods=True),
         no_factor=sorted({item for row in closed for item in figures.listed(row["no_factor"])}),
     )
@@ -189,16 +191,20 @@ def read_to_date(
 
 
 def _read_year(service: Service, year: int, rows: Sequence[Row]) -> dict[str, ToDate]:
-    first, end = day_number(dt.date(year, 1, 1)), day_number(dt.date(year + 1, 1, 1))
+    window = Window(day_number(dt.date(year, 1, 1)), day_number(dt.date(year + 1, 1, 1)))
     codes = [row["enterprise"] for row in rows]
-    days = by_enterprise(service.state.enterprise_days(codes, first, end))
-    blocks = by_enterprise(service.state.blocks(codes, day_start(first), day_start(end)))
-    on_duty = {row["enterprise"]: max(first, accounting_day(row["active_from"])) for row in rows}
+    frames = read_days(service, codes, window)
+    days = by_enterprise(frames["ENTERPRISE_DAYS"])
     today = accounting_day(service.clock.now())
-    return {
-        code: year_to_date(year, on_duty[code], days.get(code, []), blocks.get(code, []), today=today)
-        for code in codes
-    }
+    found: dict[str, dict[Basis, Row]] = defaultdict(lambda: dict.fromkeys(Basis, _NOTHING))
+    arithmetic = service.facts.arithmetic
+    for used in arithmetic.to_date(codes, frames, service.state.registry(), year=year, today=today):
+        found[used["enterprise"]][Basis(used["basis"])] = used
+    return {code: to_date_of(year, found[code], days.get(code, []), today=today) for code in codes}
+
+
+_NOTHING: Final[Row] = {**UNKNOWN, "as_of_day": None}
+"""A year that has not begun, or in which the enterprise was not on duty."""
 
 
 def by_enterprise(frame: pl.DataFrame) -> dict[str, list[Row]]:
@@ -246,6 +252,34 @@ def list_enterprises(
     page, last = page_of(rows, query.limit)
     shown = read_enterprises(service, page, query.year)
     return EnterprisePage(enterprises=shown, next=last["enterprise"] if last else None)
+
+
+class ProgressQuery(Query):
+    """Of which year."""
+
+    year: Annotated[int | None, Field(ge=1990, le=2200, description="不给则全部年度 / default: all")] = None
+
+
+class ProgressList(BaseModel):
+    """一家用能单位或一个地区各年度配额的进度 / progress of an enterprise or region against its quotas."""
+
+    code: str
+    progress: list[Progress]
+
+
+def read_progress(service: Service, code: str, year: int | None) -> ProgressList:
+    """The progress of an enterprise or region, of one year or of all."""
+    rows = service.state.progress([code]).iter_rows(named=True)
+    return ProgressList(code=code, progress=[progress_row(r) for r in rows if year in (None, r["year"])])
+
+
+@router.get("/{code}/progress", summary="年度配额进度 / progress against annual quotas")
+def list_progress(
+    service: Services, caller: Caller, code: Code, query: Annotated[ProgressQuery, InQuery()]
+) -> ProgressList:
+    """各基准、口径与目标 / on every basis, in every scope, for every target."""
+    service.enterprise(caller, code)
+    return read_progress(service, code, query.year)
 
 
 @router.get("/{code}", summary="一家用能单位 / one enterprise")

@@ -69,6 +69,22 @@ class BadRequest(ApiError):
     """Well-formed parameters that cannot be answered: a window too long, an unknown cursor."""
 
 
+class NotAllowed(ApiError):
+    """The caller may see it, but not decide it."""
+
+
+class AlreadyDecided(ApiError):
+    """It is not open any more."""
+
+
+class NotPossible(ApiError):
+    """What the books hold forbids it; the problems say what."""
+
+    def __init__(self, error: errors.ConfigError) -> None:
+        super().__init__("无法办理", "not possible")
+        self.detail = "\n".join(error.problems)
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """How an error class is answered."""
@@ -83,6 +99,9 @@ ANSWERS: Final[Mapping[type[Exception], Answer]] = {
     NotAuthenticated: Answer(401, "not-authenticated", "Authentication required", "需要访问令牌"),
     AccessNotConfigured: Answer(503, "access-not-configured", "No access configured", "服务未配置访问令牌"),
     NotFound: Answer(404, "not-found", "Not found", "未找到"),
+    NotAllowed: Answer(403, "not-allowed", "Not allowed", "无权办理"),
+    AlreadyDecided: Answer(409, "already-decided", "Already decided", "已经办理"),
+    NotPossible: Answer(409, "not-possible", "Not possible", "无法办理"),
     NotReplayable: Answer(409, "not-replayable", "Cannot be replayed", "无法重放"),
     UploadTooLarge: Answer(413, "upload-too-large", "Upload too large", "上传内容过大"),
     UnknownFormat: Answer(415, "unknown-format", "Unknown upload format", "无法识别的上传格式"),

@@ -16,8 +16,8 @@ from nengshao.domain.readings import MICRO
 from nengshao.domain.time import LOCAL_ZONE, date_of
 from nengshao.domain.units import MILLI
 
-G_PER_TCE: Final = 1_000_000
-"""Grams of standard coal in a tce (吨标准煤)."""
+G_PER_TONNE: Final = 1_000_000
+"""Grams of standard coal in a tce (吨标准煤), of CO2 in a tCO2."""
 
 SHARE_DIGITS: Final = 6
 
@@ -36,13 +36,13 @@ class Coverage(BaseModel):
     pending: float = Field(description="未到期份额 / not yet due, 0–1")
 
 
-def tce(grams: int | None) -> float | None:
-    """Tonnes of standard coal of `grams`; None where it is not known.
+def tonnes(grams: int | None) -> float | None:
+    """Tonnes of `grams` of standard coal or CO2; None where it is not known.
 
-    >>> tce(117_939_451_659), tce(None)
+    >>> tonnes(117_939_451_659), tonnes(None)
     (117939.451659, None)
     """
-    return None if grams is None else grams / G_PER_TCE
+    return None if grams is None else grams / G_PER_TONNE
 
 
 def from_milli(amount: int | None) -> float | None:

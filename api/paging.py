@@ -10,9 +10,12 @@ from typing import Annotated, Final, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.errors import BadRequest
-from nengshao.domain.time import day_number, day_start
+from nengshao.domain.time import date_of, day_number, day_start
 
 MAX_LIMIT: Final = 1000
+
+MOST_DAYS: Final = 3660
+"""Longest window of what is summed up: ten years."""
 
 Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT, description="每页条数 / rows per page")]
 EnterpriseFilter = Annotated[
@@ -55,6 +58,11 @@ class Window:
         return day_start(self.first)
 
     @property
+    def is_whole_months(self) -> bool:
+        """Whether it begins and ends with a month: a month's figure is then measured, not spread."""
+        return date_of(self.first).day == 1 and date_of(self.end).day == 1
+
+    @property
     def stop(self) -> int:
         """The instant at which the last day ends, seconds."""
         return day_start(self.end)
@@ -74,6 +82,16 @@ def window_of(asked: Days, *, last_day: int, days: int, most: int) -> Window:
     if end - first > most:
         raise BadRequest(f"时间范围最长 {most} 天", f"the window may have at most {most} days")
     return Window(first, end)
+
+
+Offset = Annotated[int, Field(ge=0, le=10_000_000, description=CURSOR)]
+"""Cursor of a list that is read as a whole: how many of its rows have been shown."""
+
+
+def slice_of(rows: Sequence[T], offset: int, limit: int) -> tuple[list[T], int | None]:
+    """The rows from `offset` on, at most `limit`, and the offset of the next page; None: that was all."""
+    end = offset + limit
+    return list(rows[offset:end]), end if end < len(rows) else None
 
 
 def page_of(found: Sequence[T], limit: int) -> tuple[Sequence[T], T | None]:

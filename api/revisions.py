@@ -65,8 +65,8 @@ def published_figures(stored: Row) -> Published:
     """One side of a revision: the enterprise's day, and the points of which something changed."""
     day = stored.get("enterprise_day") or {}
     return Published(
-        calorific_tce=figures.tce(day.get("calorific_g")),
-        equivalent_tce=figures.tce(day.get("equivalent_g")),
+        calorific_tce=figures.tonnes(day.get("calorific_g")),
+        equivalent_tce=figures.tonnes(day.get("equivalent_g")),
         figures=figures.with_text_ids(stored),
     )
 

@@ -16,16 +16,17 @@ from typing import Final
 import polars as pl
 import uvicorn
 
-from analytics.cycle import Cycle
+from analytics import law
+from analytics.cycle import Cycle, RegionCycle
 from analytics.cycle.assessor import Assessor
-from analytics.factor_library import load_factors
-from analytics.rules import load_rulebook
+from analytics.law import Law
 from api.auth import TokenAuthenticator
 from api.ports import ApiFacts, ApiPorts
 from api.service import create_api
 from ingest.ingestor import Ingestor
 from ingest.subscriber import Subscriber
 from nengshao.clock import AnchoredClock, SystemClock
+from nengshao.domain.codes import REGION_PARTITION
 from nengshao.domain.errors import ConfigError, StoreUnavailable
 from nengshao.notify.console import ConsoleNotifier
 from nengshao.notify.pipeline import Pipeline
@@ -202,8 +203,7 @@ def build_app(
         if stores is None:
             stores = _open_stores(settings, resources)
         state = stores.state
-        factors = load_factors(settings.assess.factor_dirs)
-        rules = load_rulebook(settings.assess.rulebook_dirs)
+        rulings = load_law(settings)
         holder = settings.holder or f"{socket.gethostname()}:{os.getpid()}"
 
         ingestors = [
@@ -224,27 +224,7 @@ def build_app(
             )
             for partition in range(settings.partitions)
         ]
-        assessors = [
-            Assessor(
-                Cycle(
-                    state,
-                    stores.readings,
-                    stores.results,
-                    clock,
-                    factors,
-                    rules,
-                    partition=partition,
-                    partitions=settings.partitions,
-                ),
-                state,
-                telemetry,
-                [rule.name for rule in rules],
-                partition,
-                holder,
-                ttl_s=max(60.0, 3 * settings.assess.interval_s),
-            )
-            for partition in range(settings.partitions)
-        ]
+        assessors = _assessors(settings, stores, clock, telemetry, rulings, holder)
         if notifiers is None:
             notifiers = [ConsoleNotifier() for channel in settings.notify.channels if channel == "console"]
         pipeline = Pipeline(state, notifiers, clock, telemetry, muted=settings.notify.muted_enterprises)
@@ -255,7 +235,7 @@ def build_app(
             authenticator,
             settings.api.max_upload_bytes,
             settings.partitions,
-            {rule.name: rule for rule in rules},
+            rulings.rules,
         )
         ports = ApiPorts(
             state,
@@ -285,6 +265,39 @@ def build_app(
             resources=resources.pop_all(),
             holder=holder,
         )
+
+
+def load_law(settings: Settings) -> Law:
+    """The law as data, with the directories that the settings lay over it. Raises: ConfigError."""
+    assess = settings.assess
+    return law.load_law(
+        factor_dirs=assess.factor_dirs,
+        norm_dirs=assess.norm_dirs,
+        calendar_dirs=assess.calendar_dirs,
+        rulebook_dirs=assess.rulebook_dirs,
+    )
+
+
+def _assessors(  # noqa: PLR0917 - what a cycle is made of
+    settings: Settings, stores: Stores, clock: Clock, telemetry: Telemetry, rulings: Law, holder: str
+) -> list[Assessor]:
+    """One for every partition, and one for the regions, which add them up."""
+    state, results = stores.state, stores.results
+    cycles: list[tuple[int, Cycle | RegionCycle]] = [
+        (
+            partition,
+            Cycle(
+                state, stores.readings, results, clock, rulings,
+                partition=partition, partitions=settings.partitions,
+            ),
+        )
+        for partition in range(settings.partitions)
+    ]  # fmt: skip
+    cycles.append((REGION_PARTITION, RegionCycle(state, results, clock, rulings)))
+    return [
+        Assessor(cycle, state, telemetry, list(rulings.rules), partition, holder, settings.assess.lease_ttl_s)
+        for partition, cycle in cycles
+    ]
 
 
 def clock_of(settings: ClockSettings) -> Clock:

@@ -7,17 +7,10 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-import polars as pl
-
 import nengshao
-from analytics.factor_library import load_factors
-from analytics.rules import load_rulebook
-from nengshao.app import ROLES, open_state_store
-from nengshao.domain.errors import ConfigError, FactorMissing
-from nengshao.domain.factors import Basis, FactorTable
-from nengshao.domain.time import accounting_day, date_of
-from nengshao.domain.units import Carrier, Role
-from nengshao.registry import Registry
+from analytics.factor_gaps import factor_gaps
+from nengshao.app import ROLES, load_law, open_state_store
+from nengshao.domain.errors import ConfigError
 from nengshao.registry_tables import loose_ends
 from nengshao.settings import Settings, read_secret
 
@@ -33,20 +26,19 @@ def checkup(settings: Settings) -> Iterator[str]:
     lines = [f"设置 / settings: store {settings.store.kind}, data {settings.data_dir}"]
     for secret in (settings.api.token_file, settings.store.influx_token_file, settings.mqtt.password_file):
         problems += _secret_problems(secret)
-    factors = None
+    law = None
     try:
-        factors = load_factors(settings.assess.factor_dirs)
-        lines.append(f"系数 / factors: {len(factors.rows)}")
-    except ConfigError as exc:
-        problems += exc.problems
-    try:
-        rules = load_rulebook(settings.assess.rulebook_dirs)
-        lines.append(f"规则 / rules: {', '.join(rule.name for rule in rules)}")
+        law = load_law(settings)
+        rows = law.factors.rows
+        unconfirmed = sum(not row.confidence.is_confirmed for row in rows)
+        lines.append(f"系数 / factors: {len(rows)}, 其中未确认 / of them unconfirmed: {unconfirmed}")
+        lines.append(f"限额 / norms: {len(law.norms.rows)}")
+        lines.append(f"规则 / rules: {', '.join(law.rules)}")
     except ConfigError as exc:
         problems += exc.problems
     if problems:
         raise ConfigError(problems)
-    if factors is not None and _has_state(settings):
+    if law is not None and _has_state(settings):
         state = open_state_store(settings)
         registry = state.registry()
         state.close()
@@ -54,7 +46,7 @@ def checkup(settings: Settings) -> Iterator[str]:
             f"登记表 / registry: {registry.enterprises.height} 家企业, {registry.points.height} 条计量点"
         )
         lines += loose_ends(registry)
-        lines += [f"缺少系数 / no factor: {gap}" for gap in factor_gaps(registry, factors)]
+        lines += [f"缺少系数 / no factor: {gap}" for gap in factor_gaps(registry, law.factors)]
     yield from lines
 
 
@@ -88,22 +80,6 @@ def refuse_split_roles(settings: Settings, roles: Sequence[str]) -> Collection[s
     if problems:
         raise ConfigError(problems)
     return wanted
-
-
-def factor_gaps(registry: Registry, factors: FactorTable) -> list[str]:
-    """Carrier × basis of boundary points for which some day of their validity has no factor."""
-    feeding = registry.points.filter(pl.col("feeds_total") & (pl.col("role") != Role.SUB))
-    gaps = set()
-    for carrier, start, end in feeding.select("carrier", "valid_from", "valid_to").unique().iter_rows():
-        days = [start] if end is None else [start, end - 1]
-        for basis in Basis:
-            for instant in days:
-                day = date_of(accounting_day(instant))
-                try:
-                    factors.at(Carrier(carrier), basis, day)
-                except FactorMissing:
-                    gaps.add(f"{Carrier(carrier).zh} {basis.zh} {day}")
-    return sorted(gaps)
 
 
 def _has_state(settings: Settings) -> bool:

@@ -5,6 +5,7 @@ Exit codes: 0 done; 1 a bug, or the answer is no; 2 the configuration; 3 somethi
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 import signal
 import sys
@@ -194,6 +195,58 @@ def simulate(
             typer.echo(msgspec.json.format(msgspec.json.encode(score), indent=2).decode())
         else:
             print_score(score, out)
+
+
+@app.command("test-rules")
+def check_rules(
+    directories: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[DIR]…", help="规则目录；不给则随附的全部 / rulebooks; none: all that ship"),
+    ] = None,
+) -> None:
+    """用规则旁的测试检验规则 / run the tests that stand beside the rules."""
+    from nengshao.ruletests import check_rulebook, print_reports, shipped_rulebooks
+
+    with _exit_codes():
+        reports = [report for path in directories or shipped_rulebooks() for report in check_rulebook(path)]
+        print_reports(reports, out)
+        if not all(report.is_right for report in reports):
+            raise typer.Exit(1)
+
+
+@app.command()
+def replay(
+    *,
+    rule: Annotated[str, typer.Option(help="规则名，停用的也可 / name of a rule, disabled ones too")],
+    first: Annotated[dt.datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="起始日 / first day")],
+    last: Annotated[dt.datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="终止日，含 / last day")],
+    rulebook: Annotated[
+        list[Path] | None, typer.Option(help="另加的规则目录，可多个 / more rulebooks, repeatable")
+    ] = None,
+    enterprise: Annotated[
+        list[str] | None, typer.Option(help="只看这些企业或地区，可多个 / only these, repeatable")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="以 JSON 输出 / print JSON")] = False,
+    settings: SettingsFile = None,
+) -> None:
+    """一条规则在历史数据上会发出哪些预警，不写入任何结果 / what a rule would have done; writes nothing."""
+    from nengshao import replaying
+    from nengshao.settings import load_settings
+
+    with _exit_codes():
+        replayed = replaying.replay_on_history(
+            load_settings(settings),
+            rule,
+            rulebooks=rulebook or [],
+            first=first.date(),
+            last=last.date(),
+            enterprises=enterprise or [],
+        )
+        if as_json:
+            shown = replaying.as_json(replayed)
+            typer.echo(msgspec.json.format(msgspec.json.encode(shown), indent=2).decode())
+        else:
+            replaying.print_replay(replayed, out)
 
 
 @app.command()

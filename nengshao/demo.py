@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
+import polars as pl
 from rich.console import Console
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -18,8 +19,11 @@ from rich.table import Table
 from rich.text import Text
 
 from nengshao.domain.errors import ConfigError
+from nengshao.domain.factors import Basis
 from nengshao.domain.readings import Outcome
-from nengshao.domain.time import instant_of, local_text
+from nengshao.domain.targets import IntensityState, TargetLevel
+from nengshao.domain.time import date_of, instant_of, local_text
+from nengshao.domain.units import Scope
 from nengshao.notify.recording import RecordingNotifier
 from nengshao.stage import Script, Stage, free_port
 from simulators.fleet import Fleet
@@ -126,15 +130,19 @@ class Demo:
         """The report as a table a person understands."""
         report = self.report()
         table = Table(title="能耗总量与配额 / energy against annual quotas", title_style="bold")
-        for heading in _HEADINGS:
-            is_text = heading.startswith(("企业", "预警"))
-            table.add_column(heading, justify="left" if is_text else "right", overflow="fold")
+        outlook = Table(title="碳排放、强度与全年预测 / CO2, intensity and outlook", title_style="bold")
+        for part, headings in ((table, _HEADINGS), (outlook, _OUTLOOK_HEADINGS)):
+            for heading in headings:
+                is_text = heading.startswith(("企业", "预警"))
+                part.add_column(heading, justify="left" if is_text else "right", overflow="fold")
         for row in report["enterprises"]:
             table.add_row(*_cells(row))
+            outlook.add_row(*_outlook_cells(row))
             if self._console.width < _TABLE_WIDTH:
                 self._print_narrow(row)
         if self._console.width >= _TABLE_WIDTH:
             self._console.print(table)
+            self._console.print(outlook)
         ledger = "  ".join(f"{name} {count:,}" for name, count in report["ledger"].items())
         self._console.print(f"台账 / ledger: {ledger}  in_flight {report['in_flight']}", highlight=False)
         self._console.print(
@@ -149,26 +157,35 @@ class Demo:
         """One enterprise below the other, where a terminal is too narrow for the table."""
         name, *cells = _cells(row)
         self._console.print(f"\n[bold]{name.replace(chr(10), '  ')}[/]", highlight=False)
-        for heading, cell in zip(_HEADINGS[1:], cells, strict=True):
+        headings, cells = [*_HEADINGS[1:], *_OUTLOOK_HEADINGS[1:]], [*cells, *_outlook_cells(row)[1:]]
+        for heading, cell in zip(headings, cells, strict=True):
             label = heading.replace("\n", " ")
             self._console.print(f"  {label}: {cell.replace(chr(10), '  ')}", highlight=False)
 
     def _enterprise(self, row: dict[str, Any]) -> dict[str, Any]:
         to_date = row["to_date"] or {}
-        progress = row["progress"][0] if row["progress"] else {}
+        energy, carbon = self._progress(row["code"])
         coverage = to_date.get("coverage") or {}
         alerts = self._get(f"/v1/alerts?enterprise={row['code']}&limit=100")["alerts"]
+        as_of = energy.get("as_of_day")
         return {
             "code": row["code"],
             "name": row["name"],
             "tce_calorific": (to_date.get("calorific") or {}).get("tce"),
             "tce_equivalent": (to_date.get("equivalent") or {}).get("tce"),
             "no_factor": to_date.get("no_factor", []),
-            "quota_tce": progress.get("quota_tce"),
-            "quota_basis": progress.get("basis"),
-            "pace": progress.get("pace"),
-            "is_confirmed": progress.get("is_confirmed"),
-            "as_of": progress.get("as_of"),
+            "quota_tce": _tonnes(energy.get("quota_g")),
+            "quota_basis": energy.get("basis"),
+            "pace": energy.get("pace"),
+            "is_confirmed": energy.get("is_confirmed"),
+            "as_of": None if as_of is None else date_of(as_of).isoformat(),
+            "projection": {
+                name: _tonnes(energy.get(f"projected{end}_g"))
+                for name, end in (("tce", ""), ("low", "_low"), ("high", "_high"))
+            },
+            "tco2": _tonnes(carbon.get("used_g")),
+            "quota_tco2": _tonnes(carbon.get("quota_g")),
+            "intensity": self._intensity(row["code"]),
             "coverage": {
                 name: coverage.get(name) for name in ("measured", "estimated", "missing", "pending")
             },
@@ -178,6 +195,26 @@ class Demo:
                 if alert["state"] in ("pending", "firing")
             ],
         }
+
+    def _progress(self, enterprise: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        """PROGRESS against the base quotas of everything: of energy (calorific before equivalent), of CO2."""
+        rows = self._stage.app.stores.state.progress([enterprise]).filter(
+            pl.col("scope") == Scope.TOTAL, pl.col("level") == TargetLevel.BASE
+        )
+        by_basis = {row["basis"]: row for row in rows.sort("year").iter_rows(named=True)}
+        carbon = by_basis.pop(Basis.CARBON, {})
+        return by_basis.get(Basis.CALORIFIC) or by_basis.get(Basis.EQUIVALENT) or {}, carbon
+
+    def _intensity(self, enterprise: str) -> dict[str, Any] | None:
+        """The year's energy per unit of product: kg, target, state, grade; None: nothing is stated."""
+        rows = self._stage.app.stores.state.intensity([enterprise]).filter(
+            pl.col("denominator").str.starts_with("product:"),
+            pl.col("basis") == Basis.CALORIFIC,
+            pl.col("scope") == Scope.TOTAL,
+            pl.col("period").str.len_chars() == len("2025"),
+        )
+        shown = ("denominator", "period", "intensity", "unit", "target", "state", "grade", "is_confirmed")
+        return rows.sort("period").select(shown).row(-1, named=True) if rows.height else None
 
     def _get(self, path: str) -> Any:
         token = self.token_file.read_text(encoding="ascii")
@@ -269,9 +306,45 @@ def _tce(value: float | None, basis: str, row: dict[str, Any]) -> str:
     return "无系数\nno factor" if any(gap.endswith(basis) for gap in row["no_factor"]) else "—"
 
 
+def _tonnes(grams: int | None) -> float | None:
+    return None if grams is None else grams / 1_000_000
+
+
+def _outlook_cells(row: dict[str, Any]) -> list[str]:
+    carbon = "—" if row["tco2"] is None else f"{row['tco2']:,.0f}\n/ {row['quota_tco2']:,.0f}"
+    year, basis = row["projection"], _BASIS_ZH.get(row["quota_basis"], "")
+    outlook = "—" if year["tce"] is None else f"{year['tce']:,.0f} {basis}"
+    if year["low"] is not None and year["high"] is not None:
+        outlook += f"\n[{year['low']:,.0f}, {year['high']:,.0f}]"
+    return [f"{row['name']}\n{row['code']}", carbon, outlook, *_intensity_cells(row["intensity"])]
+
+
+def _intensity_cells(found: dict[str, Any] | None) -> list[str]:
+    if found is None or found["intensity"] is None:
+        return ["—", "—", "—"]
+    mark = "" if found["is_confirmed"] else " *"
+    product = found["denominator"].removeprefix("product:")
+    target = "—" if found["target"] is None else f"{found['target']:.4g}\n{_STATE_ZH.get(found['state'], '')}"
+    return [
+        f"{found['intensity']:.4g} kgce/{found['unit']}{mark}\n{product}",
+        target,
+        _GRADE_ZH.get(found["grade"], "—"),
+    ]
+
+
 _TABLE_WIDTH: Final = 110  # columns below which numbers would be broken over lines
 _HEADINGS: Final = (
     "企业\nenterprise", "当量值 tce\ncalorific", "等价值 tce\nequivalent", "年度配额\nquota", "进度\npace",
     "截至\nas of", "覆盖（至昨日）\nto yesterday", "预警\nalerts",
 )  # fmt: skip
+_OUTLOOK_HEADINGS: Final = (
+    "企业\nenterprise", "已排放/配额 tCO2\nCO2, quota", "全年预测 tce [80 %]\nyear's outlook",
+    "单位产品综合能耗\nintensity", "目标\ntarget", "限额等级\ngrade",
+)  # fmt: skip
 _BASIS_ZH: Final = {"calorific": "当量", "equivalent": "等价"}
+_STATE_ZH: Final = {
+    IntensityState.MET.value: "达到 met",
+    IntensityState.MISSED_FALLING.value: "未达到，下降 falling",
+    IntensityState.RISING.value: "未达到，上升 rising",
+}
+_GRADE_ZH: Final = {"1": "1 级", "2": "2 级", "3": "3 级", "over": "超限额 over"}

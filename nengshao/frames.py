@@ -280,17 +280,18 @@ BLOCKS: Final = Contract(
     "BLOCKS",
     {
         "enterprise": pl.String,
+        "via": pl.Int64,  # the point that counts it: `point` itself, or a virtual point that it is a term of
         "point": pl.Int64,
         "start": pl.Int64,
         "end": pl.Int64,
-        "sign": pl.Int8,
+        "sign": pl.Int8,  # of `via`
         "use": pl.String,
         "amount": pl.Int64,  # exact over [start, end), 10⁻³ canonical unit
         "calorific_g": pl.Int64,
         "equivalent_g": pl.Int64,
         "carbon_g": pl.Int64,
     },
-    key=("enterprise", "point", "start"),
+    key=("enterprise", "via", "point", "start"),
 )
 """Long gaps of registers: atoms of the bounds at every level."""
 

@@ -112,8 +112,11 @@ class AssessSettings(_Section):
     """The assessment cycle, and directories that overlay the shipped law as data."""
 
     interval_s: float = Field(10.0, gt=0)
+    lease_ttl_s: float = Field(60.0, gt=0)
     rulebook_dirs: tuple[Path, ...] = ()
     factor_dirs: tuple[Path, ...] = ()
+    norm_dirs: tuple[Path, ...] = ()
+    calendar_dirs: tuple[Path, ...] = ()
 
 
 class NotifySettings(_Section):

@@ -13,7 +13,6 @@ from rich.table import Table
 
 from nengshao.domain.readings import Outcome
 from nengshao.domain.time import DAY_S, accounting_day, instant_of
-from nengshao.frames import POINT_DAYS
 from nengshao.notify.recording import RecordingNotifier
 from nengshao.stage import Stage
 from simulators.fleet import Fleet
@@ -55,7 +54,7 @@ def _scored(stage: Stage, fleet: Fleet, seed: int) -> dict[str, Any]:
     truth = fleet.truth()
     enterprises = truth["enterprise"].unique(maintain_order=True).to_list()
     first, last = accounting_day(instant_of(fleet.start)), accounting_day(fleet.end)
-    point_days = pl.concat([POINT_DAYS.empty(), *(state.point_days(e, first, last) for e in enterprises)])
+    point_days = state.point_days(enterprises, first, last)
     blocks = state.blocks(enterprises, instant_of(fleet.start), fleet.end)
     result = score(truth, fleet.fault_records, point_days, blocks, quarantine=_quarantine(stage))
     books = {outcome.value: 0 for outcome in Outcome}
@@ -84,14 +83,16 @@ def _quarantine(stage: Stage) -> pl.DataFrame:
 
 
 def print_score(result: dict[str, Any], console: Console) -> None:
-    """The score as a table."""
-    table = Table(title=f"种子 / seed {result['seed']}，{result['days']} 天 / days")
-    columns = list(next(iter(result["classes"].values()), {}))
-    for heading in ("故障 / fault", *columns):
-        table.add_column(heading)
-    for name, figures in result["classes"].items():
-        table.add_row(name, *(f"{figures[c]:.6g}" for c in columns))
-    console.print(table)
+    """The score as tables: by fault, and by fault and kind of point."""
+    title = f"种子 / seed {result['seed']}，{result['days']} 天 / days"
+    for name, part in (("故障 / fault", "classes"), ("故障与计量点类型 / fault and kind", "kinds")):
+        table = Table(title=title)
+        columns = list(next(iter(result[part].values()), {}))
+        for heading in (name, *columns):
+            table.add_column(heading)
+        for row, figures in result[part].items():
+            table.add_row(row, *(f"{figures[c]:.6g}" for c in columns))
+        console.print(table)
     for key, value in result.items():
-        if key not in ("classes", "seed", "days"):
+        if key not in ("classes", "kinds", "seed", "days"):
             console.print(f"{key}: {value}", highlight=False)

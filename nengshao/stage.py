@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+import polars as pl
 from iotcore import Broker
 
 from nengshao.app import App, build_app
@@ -41,6 +42,10 @@ class Script(Protocol):
 
     def uploads(self, start: int, end: int) -> Iterator[Upload]:
         """What people hand in in [start, end)."""
+        ...
+
+    def statistics(self) -> pl.DataFrame:
+        """STATISTICS of the whole story: each is stated at the instant that is its version."""
         ...
 
     def registry_tables(self) -> Mapping[str, list[dict[str, str]]]:
@@ -88,12 +93,15 @@ class Stage:
         self._resources.close()
 
     def play(self, script: Script, start: int, end: int) -> None:
-        """Let `script` send what is due in [start, end); the clock stands at `end` while it does."""
+        """Let `script` send and state what is due in [start, end); meanwhile the clock stands at `end`."""
         self._wait_ready()
         self.clock.move_to(end)
         self.publisher.publish(script.messages(start, end))
         for upload in script.uploads(start, end):
             self._hand_in(upload)
+        stated = script.statistics().filter(pl.col("version").is_between(start, end, closed="left"))
+        if not stated.is_empty():
+            self.app.stores.state.put_statistics(stated)
 
     def settle(self) -> None:
         """Wait until everything sent has its receipt and every upload is booked, then assess and tell.

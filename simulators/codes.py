@@ -17,7 +17,21 @@ REGIONS: Final[tuple[dict[str, str], ...]] = (
     {"code": CITY, "name": "示例市（虚构）", "parent": PROVINCE},
     {"code": COUNTY, "name": "示例县（虚构）", "parent": CITY},
 )
-"""Registry rows of the fictitious divisions."""
+"""Registry rows of divisions that do not exist, in a province that does not either."""
+
+HUNAN_COUNTY: Final = "439901"
+SHANDONG_COUNTY: Final = "379901"
+
+PROVINCIAL_REGIONS: Final[tuple[dict[str, str], ...]] = (
+    {"code": "370000", "name": "山东省", "parent": ""},
+    {"code": "379900", "name": "示例市（虚构，山东）", "parent": "370000"},
+    {"code": SHANDONG_COUNTY, "name": "示例县（虚构，山东）", "parent": "379900"},
+    {"code": "430000", "name": "湖南省", "parent": ""},
+    {"code": "439900", "name": "示例市（虚构，湖南）", "parent": "430000"},
+    {"code": HUNAN_COUNTY, "name": "示例县（虚构，湖南）", "parent": "439900"},
+)
+"""Fictitious cities and counties of real provinces, so that the provinces' factors apply: no city of them is
+numbered 99."""
 
 # An organisation code (GB 11714-1997, as remembered): eight characters, then 11 − Σ(value × weight) mod 11,
 # where 10 is written X and 11 is written 0.

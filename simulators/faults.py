@@ -23,6 +23,8 @@ class Fault(StrEnum):
     CORRECTION = "correction"  # a wrong value, replaced by a right one of a later version
     ROLLOVER = "rollover"  # a register passes its highest number
     METER_REPLACEMENT = "meter_replacement"  # the new meter starts elsewhere
+    RATIO_CHANGE = "ratio_change"  # a register's CT/PT ratio changes
+    UNIT_CHANGE = "unit_change"  # a register is sent in another unit
     SPIKE = "spike"  # one absurd value
     STUCK = "stuck"  # the same value again and again
     CLOCK_SKEW = "clock_skew"  # the device's clock is wrong
@@ -44,7 +46,7 @@ YEARLY: Final[dict[Fault, int]] = {
     Fault.METER_REPLACEMENT: 1,  # only where a register's story says so
 }
 """How often a device meets each fault in a year; in a shorter run (below 300 days) once each.
-Rollovers happen by themselves."""
+Rollovers happen by themselves, changes of ratio and unit where a register's story says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +127,20 @@ def schedule(
     return [(fault, Cell(number * size, (number + 1) * size)) for number, fault in enumerate(faults)]
 
 
-def change_slot_of(plan: Sequence[tuple[Fault, Cell]], story: Story) -> int | None:
-    """The slot in which a register with this story is replaced."""
-    if story is not Story.IS_REPLACED:
+def change_slot_of(plan: Sequence[tuple[Fault, Cell]], story: Story, rng: Random) -> int | None:
+    """The slot in which a register with this story is replaced, or its ratio or unit changes; None: never.
+
+    A ratio or unit changes in the last quarter of a cell, where the cell's fault is over.
+    """
+    if story is Story.IS_REPLACED:
+        return next((cell.middle for fault, cell in plan if fault is Fault.METER_REPLACEMENT), None)
+    if not plan or story not in _CHANGES:
         return None
-    return next((cell.middle for fault, cell in plan if fault is Fault.METER_REPLACEMENT), None)
+    cell = rng.choice(plan)[1]
+    return (cell.middle + cell.end) // 2
+
+
+_CHANGES: Final = {Story.RATIO_CHANGES: Fault.RATIO_CHANGE, Story.UNIT_CHANGES: Fault.UNIT_CHANGE}
 
 
 def record_of(
@@ -156,11 +167,14 @@ def record_of(
     )
 
 
-_HARMLESS: Final = frozenset({Fault.DUPLICATE, Fault.OUT_OF_ORDER, Fault.ROLLOVER, Fault.METER_REPLACEMENT})
+_HARMLESS: Final = frozenset({
+    Fault.DUPLICATE, Fault.OUT_OF_ORDER, Fault.ROLLOVER, Fault.METER_REPLACEMENT, Fault.RATIO_CHANGE,
+    Fault.UNIT_CHANGE,
+})  # fmt: skip
 
 
 def register_records(line: Line) -> list[FaultRecord]:
-    """Rollovers and replacements of a device's registers: every reading is right, the difference is not."""
+    """Rollovers and changes of a device's registers: every reading is right, the difference is not."""
     records = []
     for trace in line.traces:
         if not trace.is_register:
@@ -170,12 +184,13 @@ def register_records(line: Line) -> list[FaultRecord]:
         for boundary in range(step, trace.slots + 1, step):
             before, now = trace.values[boundary - step], trace.values[boundary]
             if change is not None and boundary - step <= change < boundary:
-                fault, sent = Fault.METER_REPLACEMENT, f"{before} -> {now} counts"
+                fault = _CHANGES.get(trace.spec.story, Fault.METER_REPLACEMENT)
             elif now < before:
-                fault, sent = Fault.ROLLOVER, f"{before} -> {now} counts"
+                fault = Fault.ROLLOVER
             else:
                 continue
             at = line.made_at(line.message_of(boundary))
+            sent = f"{before} -> {now} counts"
             records.append(record_of(fault, line, trace, [boundary], sent=sent, reached_at=at))
     return records
 

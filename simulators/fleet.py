@@ -3,39 +3,36 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from random import Random
-from typing import Final
 
 import polars as pl
 
 from nengshao.domain.codes import PointKey
-from nengshao.domain.factors import Basis, Confidence
 from nengshao.domain.time import instant_of
-from nengshao.domain.units import Carrier, Role
-from simulators.codes import COUNTY, REGIONS, fictitious_credit_code
+from nengshao.frames import STATISTICS
+from simulators.codes import PROVINCIAL_REGIONS, fictitious_credit_code
 from simulators.faults import FaultRecord, Plan, change_slot_of, schedule
 from simulators.injection import plan_of
 from simulators.loads import Run
 from simulators.manual import Entry, Upload, entries_of, entry_records, upload_of
 from simulators.plants import PLANTS, SLOT_S, SLOTS_A_DAY, DeviceSpec, PlantSpec, Story
+from simulators.statements import output_by_day, plant_statements, region_statements
 from simulators.stream import Outgoing, Stream, in_order
-from simulators.tables import QUOTA_SOURCE, Row, Tables, change_rows, device_row, point_row
+from simulators.tables import (
+    Row,
+    Tables,
+    change_rows,
+    device_row,
+    identity_cells,
+    point_rows,
+    term_rows,
+    virtual_rows,
+)
+from simulators.targets import REGIONS, quota_rows, target_rows
 from simulators.traces import Line, Trace, trace_of
 from simulators.truth import truth_of
-
-# Only to size the fictitious quotas: kgce per canonical unit, rounded; electricity at equivalent value is a
-# round figure. What is *assessed* comes from the factor tables of analytics/.
-_SIZING_KGCE: Final = {
-    Carrier.ELECTRICITY: Fraction("0.1229"),
-    Carrier.NATURAL_GAS: Fraction("1.3300"),
-    Carrier.RAW_COAL: Fraction("0.7143"),
-    Carrier.DIESEL: Fraction("1.4571"),
-    Carrier.HEAT: Fraction("0.0341"),
-}
-_SIZING_EQUIVALENT_KWH: Final = Fraction("0.3")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +43,17 @@ class _Enterprise:
     code: str
     lines: tuple[tuple[Line, Plan], ...]  # devices
     desks: tuple[tuple[Line, tuple[Entry, ...]], ...]  # people
+    made: tuple[int, ...]  # the product's output of every day, 10⁻³ of its unit
 
     @property
     def traces(self) -> list[Trace]:
         """Every point, devices' first."""
         return [trace for line, _ in (*self.lines, *self.desks) for trace in line.traces]
+
+    def of_loads(self, names: Iterable[str]) -> list[Trace]:
+        """The points that measure these flows."""
+        by_load = {trace.spec.load: trace for trace in self.traces}
+        return [by_load[name] for name in names]
 
 
 class Fleet:
@@ -92,7 +95,8 @@ class Fleet:
         flows = plant.loads(Run(f"{self._seed}/{plant.slug}", self.start, self.days))
         lines = [self._device(plant, code, d, flows) for d in plant.devices if not d.by_hand]
         desks = [self._desk(plant, code, d, flows) for d in plant.devices if d.by_hand]
-        return _Enterprise(plant, code, tuple(lines), tuple(desks))
+        made = output_by_day(plant.product, flows[plant.product.load], self._rng(plant.slug, "output"))
+        return _Enterprise(plant, code, tuple(lines), tuple(desks), tuple(made))
 
     def _device(
         self, plant: PlantSpec, code: str, device: DeviceSpec, flows: dict[str, list[int]]
@@ -104,7 +108,12 @@ class Fleet:
             replaces = any(spec.story is Story.IS_REPLACED for spec in specs)
             slots = self.days * SLOTS_A_DAY
             faults = schedule(slots, self.days, replaces=replaces, per_message=self.per_message, rng=rng)
-        changes = {spec.load: change_slot_of(faults, spec.story) for spec in specs}
+        changes = {
+            spec.load: change_slot_of(
+                faults, spec.story, self._rng(plant.slug, device.device, spec.load, "change")
+            )
+            for spec in specs
+        }
         line = self._line(plant, code, device, flows, changes)
         return line, plan_of(line, faults, rng) if self.faulty else Plan()
 
@@ -185,18 +194,39 @@ class Fleet:
         records += [r for e in self._enterprises for line, all_ in e.desks for r in entry_records(line, all_)]
         return sorted(records, key=lambda r: (r.start, r.point, r.fault))
 
+    def statistics(self) -> pl.DataFrame:
+        """STATISTICS of the run, sorted by version: each is stated at the instant that is its version."""
+        rows = [
+            row
+            for e in self._enterprises
+            for row in plant_statements(
+                e.code, e.plant.product, e.made, self.start, self._rng(e.plant.slug, "statements"),
+                faulty=self.faulty,
+            )
+        ]  # fmt: skip
+        for region in sorted({e.plant.region for e in self._enterprises}):
+            rows += region_statements(region, REGIONS[region], self.start, self.days)
+        return pl.DataFrame(rows, schema=dict(STATISTICS.schema)).sort("version", *STATISTICS.key)
+
     # ----------------------------------------------------------------------------------- registry
 
     def registry_tables(self) -> Tables:
         """The registry as the tables that people fill in; meter changes of the whole run included."""
         enterprises = self._enterprises
+        every = [trace for e in enterprises for trace in e.traces]
         return {
-            "regions": [dict(row) for row in REGIONS],
+            "regions": [dict(row) for row in PROVINCIAL_REGIONS],
             "enterprises": [self._enterprise_row(e) for e in enterprises],
             "devices": [self._device_row(e, device) for e in enterprises for device in e.plant.devices],
             "points": [row for e in enterprises for row in self._point_rows(e)],
-            "meter_changes": [row for e in enterprises for trace in e.traces for row in change_rows(trace)],
-            "quotas": [self._quota_row(e) for e in enterprises],
+            "virtual_terms": [row for e in enterprises for row in self._term_rows(e)],
+            "meter_changes": [row for trace in every for row in change_rows(trace)],
+            "products": [self._product_row(e) for e in enterprises],
+            "product_shares": [row for e in enterprises for row in self._share_rows(e)],
+            "quotas": [
+                row for e in enterprises for row in quota_rows(e.plant, e.traces, self.start.year, self.days)
+            ],
+            "intensity_targets": target_rows([e.plant for e in enterprises], self.start.year),
         }
 
     @property
@@ -207,7 +237,7 @@ class Fleet:
         return {
             "enterprise": e.code,
             "name": e.plant.name,
-            "region": COUNTY,
+            "region": e.plant.region,
             "industry": e.plant.industry,
             "dialect": e.plant.dialect,
             "active_from": self.start.isoformat(),
@@ -222,28 +252,23 @@ class Fleet:
         for by_hand, lines in ((False, e.lines), (True, e.desks)):
             for line, _ in lines:
                 for trace in line.traces:
-                    yield point_row(trace, per_message=self.per_message, by_hand=by_hand) | self._validity
+                    yield from point_rows(
+                        trace, self._validity, per_message=self.per_message, by_hand=by_hand
+                    )
+        for virtual in e.plant.virtual:
+            yield from virtual_rows(e.code, virtual, e.of_loads(virtual.loads), self._validity)
 
-    def _quota_row(self, e: _Enterprise) -> Row:
-        return {
-            "enterprise": e.code,
-            "year": str(self.start.year),
-            "basis": e.plant.basis.value,
-            "scope": "综合能源消费量",
-            "quota_tce": str(_quota_tce(e, self.days)),
-            "profile": "linear",
-            "source": QUOTA_SOURCE,
-            "confidence": Confidence.RECALLED.value,
-        }
+    def _term_rows(self, e: _Enterprise) -> Iterator[Row]:
+        for virtual in e.plant.virtual:
+            yield from term_rows(e.code, virtual, e.of_loads(virtual.loads), self._validity)
 
+    def _product_row(self, e: _Enterprise) -> Row:
+        made = e.plant.product
+        words = {"product": made.product, "name": made.name, "unit": made.unit, "norm": made.norm}
+        return {"enterprise": e.code} | words | self._validity
 
-def _quota_tce(e: _Enterprise, days: int) -> int:
-    """The annual quota that puts the plant at its pace, to 10 tce."""
-    kgce = Fraction(0)
-    for trace in e.traces:
-        sign = {Role.INPUT: 1, Role.OUTPUT: -1, Role.SUB: 0}[trace.spec.role]
-        factor = _SIZING_KGCE[trace.spec.carrier]
-        if e.plant.basis is Basis.EQUIVALENT and trace.spec.carrier is Carrier.ELECTRICITY:
-            factor = _SIZING_EQUIVALENT_KWH
-        kgce += sign * factor * Fraction(trace.energy(0, trace.slots), 1000)
-    return max(10, round(kgce / 1000 * 365 / days / e.plant.pace / 10) * 10)
+    def _share_rows(self, e: _Enterprise) -> Iterator[Row]:
+        for load, share in e.plant.product.shares:
+            (trace,) = e.of_loads([load])
+            row = {"enterprise": e.code, "product": e.plant.product.product, "share": share}
+            yield row | identity_cells(trace.spec) | self._validity

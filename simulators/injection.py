@@ -88,12 +88,13 @@ def _inject_spike(plan: Plan, line: Line, cell: Cell, rng: Random) -> None:
     number = _target(line, rng)
     trace = line.traces[number]
     boundaries = _stretch(trace, cell, rng, 1, 1)
-    hours = 1.0 if trace.spec.kind is PointKind.POWER else trace.spec.cadence_s / _HOUR_S
-    jump = trace.spec.capacity_per_hour / trace.spec.ratio * hours * rng.uniform(3, 400)
+    spec = trace.spec_at(boundaries[0])
+    hours = 1.0 if spec.kind is PointKind.POWER else spec.cadence_s / _HOUR_S
+    jump = spec.capacity_per_hour / spec.ratio * hours * rng.uniform(3, 400)
     if trace.is_register:
-        value = 0.0 if rng.random() < 0.4 else round(trace.sent(boundaries[0]) + jump, trace.spec.digits)
+        value = 0.0 if rng.random() < 0.4 else round(trace.sent(boundaries[0]) + jump, spec.digits)
     else:
-        value = round(jump, trace.spec.digits)
+        value = round(jump, spec.digits)
     _substitute(plan, number, boundaries, [value])
     _note(plan, line, number, Fault.SPIKE, boundaries, sent=repr(value), reached_at=None)
 
@@ -124,13 +125,14 @@ def _inject_correction(plan: Plan, line: Line, cell: Cell, rng: Random) -> None:
     number = _target(line, rng)
     trace = line.traces[number]
     boundaries = _stretch(trace, cell, rng, 1, 12)
+    digits = trace.spec_at(boundaries[0]).digits
     if trace.is_register:
-        ahead = [trace.spec.step * 3 // 5 or 1] * len(boundaries)
-        wrong = [trace.sent(b) + (trace.totals[b + a] - trace.totals[b]) * 0.4 / 10**trace.spec.digits
-                 for b, a in zip(boundaries, ahead, strict=True)]  # fmt: skip
+        ahead = trace.spec.step * 3 // 5 or 1
+        wrong = [trace.sent(b) + (trace.totals[b + ahead] - trace.totals[b]) * 0.4 / 10**digits
+                 for b in boundaries]  # fmt: skip
     else:
         wrong = [trace.sent(b) * rng.uniform(0.8, 1.15) for b in boundaries]
-    _substitute(plan, number, boundaries, [round(value, trace.spec.digits) for value in wrong])
+    _substitute(plan, number, boundaries, [round(value, digits) for value in wrong])
     reached = _remake(plan, line, cell, rng, {number: boundaries})
     _note(plan, line, number, Fault.CORRECTION, boundaries, sent="a believable value", reached_at=reached)
 

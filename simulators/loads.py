@@ -53,7 +53,10 @@ def _kw(power: float) -> int:
 
 
 def cement(run: Run) -> dict[str, list[int]]:
-    """Flows of the kiln line: incomer_1, incomer_2, kiln, raw_mill, cement_mill (Wh), coal, diesel (g)."""
+    """Flows of the kiln line: incomer_1, incomer_2, kiln, raw_mill, cement_mill, pv (Wh), coal (g).
+
+    And of diesel (g): diesel_in, what is bought, diesel_stock, by how much the tank falls (< 0: rises).
+    """
     flows: dict[str, list[int]] = {
         name: [] for name in ("kiln", "raw_mill", "cement_mill", "incomer_1", "incomer_2", "coal", "diesel")
     }
@@ -72,7 +75,35 @@ def cement(run: Run) -> dict[str, list[int]]:
         row = (kiln, raw_mill, mill, first, total - first, coal, diesel)
         for series, amount in zip(flows.values(), row, strict=True):
             series.append(amount)
-    return flows
+    bought = tankers(flows["diesel"])
+    fall = [used - put_in for used, put_in in zip(flows.pop("diesel"), bought, strict=True)]
+    return flows | {"diesel_in": bought, "diesel_stock": fall, "pv": sunshine(run, 3000.0)}
+
+
+TANK_G = 40_000_000
+"""What lies in the diesel tank when a run starts."""
+
+
+def tankers(used: list[int]) -> list[int]:
+    """What is put into a tank from which this is used: 25 t, whenever less than 10 t are left."""
+    bought, left = [], TANK_G
+    for amount in used:
+        left -= amount
+        bought.append(25_000_000 if left < 10_000_000 else 0)
+        left += bought[-1]
+    return bought
+
+
+def sunshine(run: Run, peak_kw: float) -> list[int]:
+    """What panels give: nothing at night, more in summer, less under clouds (Wh)."""
+    rng, energy, clouds = run.rng("sun"), [], 1.0
+    for date, quarter in run.quarters():
+        if quarter == 0:
+            clouds = rng.uniform(0.25, 1.0)
+        risen = min(max(quarter - 26, 0), 46) / 46  # half past six to six
+        height = 4 * risen * (1 - risen)
+        energy.append(_kw(peak_kw * (0.6 + 0.4 * warmth(date)) * height * clouds * _wavering(rng, 0.1)))
+    return energy
 
 
 def kiln_fire(run: Run) -> list[float]:

@@ -9,6 +9,7 @@ from random import Random
 from typing import Final
 
 from nengshao.domain.time import instant_of, local_text
+from nengshao.domain.units import PointKind
 from simulators.faults import Fault, FaultRecord, record_of
 from simulators.plants import SLOTS_A_DAY
 from simulators.traces import Line, Trace
@@ -50,7 +51,7 @@ def entries_of(line: Line, start: dt.date, days: int, rng: Random, *, faulty: bo
     A few days after the month's end; in a faulty year one month is two to three weeks late, and one is
     typed wrong and corrected after the stock-take.
     """
-    months = list(_months(start, days))
+    months = list(months_of(start, days))
     half, enough = len(months) // 2, faulty and len(months) > 1
     late = rng.randrange(half) if enough else -1
     wrong = rng.randrange(half, len(months)) if enough else -1
@@ -66,7 +67,7 @@ def entries_of(line: Line, start: dt.date, days: int, rng: Random, *, faulty: bo
     return sorted(entries, key=lambda entry: (entry.at, entry.first))
 
 
-def _months(start: dt.date, days: int) -> Iterator[tuple[int, int, dt.date]]:
+def months_of(start: dt.date, days: int) -> Iterator[tuple[int, int, dt.date]]:
     """(first boundary, last boundary, first day after it) of every calendar month wholly within the run."""
     month = start if start.day == 1 else _next_month(start)
     while (after := _next_month(month)) <= start + dt.timedelta(days=days):
@@ -79,21 +80,30 @@ def _next_month(day: dt.date) -> dt.date:
 
 
 def upload_of(line: Line, entry: Entry) -> Upload:
-    """The table of one entry: a row per point of the desk."""
+    """The table of one entry: a row per point of the desk, two of a stock (期初, 期末)."""
     made = local_text(entry.at)
-    rows = [_row(line, trace, entry, made) for trace in line.traces]
+    rows = [row for trace in line.traces for row in _rows(line, trace, entry, made)]
     text = "".join(",".join(row) + "\n" for row in [COLUMNS, *rows])
     month = local_text(line.traces[0].instant(entry.first))[:7]
     return Upload(line.enterprise, entry.at, f"{month}-{line.device}-{entry.at}.csv", text.encode())
 
 
-def _row(line: Line, trace: Trace, entry: Entry, made: str) -> tuple[str, ...]:
+def _rows(line: Line, trace: Trace, entry: Entry, made: str) -> list[tuple[str, ...]]:
+    wrong_by = entry.factor or 1
+    if trace.spec.kind is PointKind.STOCK:
+        taken = [(entry.first, trace.values[entry.first]), (entry.last, trace.values[entry.last] * wrong_by)]
+        return [_row(line, trace, boundary, counts, made) for boundary, counts in taken]
+    used = trace.totals[entry.last] - trace.totals[entry.first]
+    return [_row(line, trace, entry.first, used * wrong_by, made)]
+
+
+def _row(line: Line, trace: Trace, boundary: int, counts: float, made: str) -> tuple[str, ...]:
     spec = trace.spec
-    value = (trace.totals[entry.last] - trace.totals[entry.first]) / 10**spec.digits * (entry.factor or 1)
+    when, value = local_text(trace.instant(boundary)), f"{counts / 10**spec.digits:.{spec.digits}f}"
     return (
-        line.enterprise, spec.data_code, str(int(spec.stat_type)), spec.meter,
-        local_text(trace.instant(entry.first)), f"{value:.{spec.digits}f}", str(int(spec.input_type)),
-        str(int(spec.scope)), "true" if line.valid is True else str(line.valid), made,
+        line.enterprise, spec.data_code, str(int(spec.stat_type)), spec.meter, when, value,
+        str(int(spec.input_type)), str(int(spec.scope)), "true" if line.valid is True else str(line.valid),
+        made,
     )  # fmt: skip
 
 

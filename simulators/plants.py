@@ -7,7 +7,7 @@ furnace, a 10 MW data hall. Names and figures are invented; nothing here describ
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from fractions import Fraction
 from typing import Any, Final
@@ -15,8 +15,9 @@ from typing import Any, Final
 from nengshao.domain.factors import Basis
 from nengshao.domain.readings import InputType, Scope, StatType
 from nengshao.domain.time import DAY_S
-from nengshao.domain.units import MILLI, Carrier, PointKind, Role, Unit, to_canonical
+from nengshao.domain.units import MILLI, Carrier, PointKind, Role, Unit, Use, to_canonical
 from simulators import loads
+from simulators.codes import HUNAN_COUNTY, SHANDONG_COUNTY
 
 SLOT_S: Final = 900
 """The grid on which truth is known: a quarter of an hour, the standard's 实时 cadence."""
@@ -30,6 +31,8 @@ class Story(Enum):
     PLAIN = "plain"
     ROLLS_OVER = "rolls over"
     IS_REPLACED = "is replaced"
+    RATIO_CHANGES = "ratio changes"  # other transformers, of twice the ratio; the register runs on
+    UNIT_CHANGES = "unit changes"  # the collector sends thousands of the unit from then on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +54,8 @@ class PointSpec:
     capacity_per_hour: int
     meter: str = "00"
     role: Role = Role.INPUT
+    use: Use = Use.ENERGY
+    parent: str = ""  # the tag of the meter above, in the same enterprise
     scope: Scope = Scope.WHOLE_PLANT
     stat_type: StatType = StatType.REAL_TIME
     input_type: InputType = InputType.FIELD_METER
@@ -73,6 +78,52 @@ class PointSpec:
         if energy.denominator != 1:
             raise ValueError(f"{self.name}: one count is no whole number of 10⁻³ units")
         return int(energy)
+
+    @property
+    def later(self) -> PointSpec:
+        """What the point is once its story has happened to it."""
+        if self.story is Story.RATIO_CHANGES:
+            return replace(self, ratio=2 * self.ratio)
+        if self.story is Story.UNIT_CHANGES and self.register_size is not None:
+            return replace(
+                self,
+                unit=Unit.MWH,
+                digits=self.digits + 3,
+                capacity_per_hour=self.capacity_per_hour // 1000,
+                register_size=self.register_size // 1000,
+            )
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualSpec:
+    """A virtual point of electricity: the sum of others, inside the boundary, beside the totals."""
+
+    data_code: str
+    meter: str
+    name: str
+    loads: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ProductSpec:
+    """What a plant makes. Output follows a flow: `per_unit` of it (10⁻³ canonical unit) goes into one `unit`.
+
+    `shares`: which part of which points' energy the product is charged with; none: all of the plant's.
+    `target`: kg of coal (calorific basis) per unit. `price`: CNY per unit, comparable. `parameters`: what its
+    norm's corrections ask for: name, value, unit.
+    """
+
+    product: str
+    name: str
+    unit: str
+    norm: str
+    load: str
+    per_unit: int
+    target: str
+    price: Fraction
+    shares: tuple[tuple[str, str], ...] = ()
+    parameters: tuple[tuple[str, int, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +154,9 @@ class PlantSpec:
     loads: Callable[[loads.Run], dict[str, list[int]]]
     basis: Basis
     pace: Fraction
+    region: str
+    product: ProductSpec
+    virtual: tuple[VirtualSpec, ...] = ()
     prints_codes: bool = False
 
 
@@ -110,6 +164,8 @@ class PlantSpec:
 # natural gas are seen on the wire; the others follow the same pattern). Process and equipment numbers are
 # the plant's own. Usage 30 is 产出; 11 is what platforms show for consumption.
 _POWER: Final = "0000000002330011"
+_DIESEL: Final = "0000000002210011"
+_TOTAL: Final = f"{_POWER}.0.T"
 _KWH: Final[dict[str, Any]] = {"carrier": Carrier.ELECTRICITY, "unit": Unit.KWH}
 
 
@@ -133,6 +189,7 @@ CEMENT: Final = PlantSpec(
     devices=(
         DeviceSpec("cement-incomers", "总降压站采集器"),
         DeviceSpec("cement-processes", "工序电表采集器"),
+        DeviceSpec("cement-pv", "光伏站采集器"),
         DeviceSpec("cement-desk", "手工填报", by_hand=True),
     ),
     points=(
@@ -143,28 +200,42 @@ CEMENT: Final = PlantSpec(
                         device="cement-incomers",
                         ratio=6000, register_size=10_000, capacity_per_hour=40_000, story=Story.IS_REPLACED),
         _power_register(load="kiln", data_code="0200000002330011", name="熟料烧成用电",
-                        device="cement-processes",
+                        device="cement-processes", parent=_TOTAL,
                         ratio=1000, register_size=1_000_000, capacity_per_hour=10_000, **_PROCESS),
         _power_register(load="raw_mill", data_code="0100000002330011", name="生料制备用电",
-                        device="cement-processes",
+                        device="cement-processes", parent=_TOTAL, story=Story.UNIT_CHANGES,
                         ratio=1000, register_size=1_000_000, capacity_per_hour=12_000, **_PROCESS),
         _power_mean(load="cement_mill", data_code="0300000002330011", name="水泥粉磨用电",
-                    device="cement-processes",
+                    device="cement-processes", parent=_TOTAL,
                     capacity_per_hour=18_000, **_PROCESS),
+        _power_register(load="pv", data_code=_POWER, meter="PV", name="厂区光伏", device="cement-pv",
+                        use=Use.NON_FOSSIL, ratio=100, register_size=1_000_000, capacity_per_hour=4_000),
         PointSpec(load="coal", data_code="0000000001010011", name="原煤消费（盘存）", device="cement-desk",
                   carrier=Carrier.RAW_COAL, kind=PointKind.AMOUNT, unit=Unit.TONNE, digits=2,
                   capacity_per_hour=60,
                   stat_type=StatType.MONTH, input_type=InputType.MANUAL, cadence_s=DAY_S),
-        PointSpec(load="diesel", data_code="0000000002210011", name="柴油消费", device="cement-desk",
+        PointSpec(load="diesel_in", data_code=_DIESEL, meter="IN", name="柴油购进", device="cement-desk",
                   carrier=Carrier.DIESEL, kind=PointKind.AMOUNT, unit=Unit.TONNE, digits=3,
-                  capacity_per_hour=1,
+                  capacity_per_hour=2,
+                  stat_type=StatType.MONTH, input_type=InputType.MANUAL, cadence_s=DAY_S),
+        PointSpec(load="diesel_stock", data_code=_DIESEL, meter="STOCK", name="柴油盘点",
+                  device="cement-desk",
+                  carrier=Carrier.DIESEL, kind=PointKind.STOCK, unit=Unit.TONNE, digits=3,
+                  capacity_per_hour=2,
                   stat_type=StatType.MONTH, input_type=InputType.MANUAL, cadence_s=DAY_S),
     ),
     loads=loads.cement,
     basis=Basis.CALORIFIC,
     pace=Fraction(112, 100),
+    region=HUNAN_COUNTY,
+    product=ProductSpec(
+        "clinker", "水泥熟料", "t", "clinker", load="coal", per_unit=147_000,  # 147 kg of coal a tonne
+        target="108", price=Fraction(260),
+        shares=(("coal", "1"), ("kiln", "1"), ("raw_mill", "1")), parameters=(("altitude", 60, "m"),),
+    ),
+    virtual=(VirtualSpec(_POWER, "T", "总降进线合计", ("incomer_1", "incomer_2")),),
 )  # fmt: skip
-"""A kiln whose coal is a monthly figure, well ahead of its quota."""
+"""A kiln whose coal is a monthly figure, well ahead of its quota; its diesel is bought and taken stock of."""
 
 STEEL: Final = PlantSpec(
     slug="steel",
@@ -193,12 +264,18 @@ STEEL: Final = PlantSpec(
                     device="steel-workshops",
                     capacity_per_hour=110_000, role=Role.SUB, scope=Scope.KEY_EQUIPMENT, cadence_s=3600),
         _power_register(load="oxygen", data_code="0500000002330011", name="制氧站用电",
-                        device="steel-workshops",
+                        device="steel-workshops", story=Story.RATIO_CHANGES,
                         ratio=2000, register_size=1_000_000, capacity_per_hour=16_000, **_PROCESS),
     ),
     loads=loads.steel,
     basis=Basis.CALORIFIC,
     pace=Fraction(99, 100),
+    region=HUNAN_COUNTY,
+    product=ProductSpec(
+        "eaf_steel", "电炉钢", "t", "eaf_ge70", load="furnace", per_unit=486_000,  # 486 kWh a tonne
+        target="75", price=Fraction(3400),
+        shares=(("furnace", "1"), ("oxygen", "1"), ("gas", "1/20")),
+    ),
     prints_codes=True,
 )  # fmt: skip
 """An electric-arc furnace that sells steam: inputs minus outputs, close to its pace."""
@@ -226,6 +303,12 @@ DATACENTRE: Final = PlantSpec(
     loads=loads.datacentre,
     basis=Basis.EQUIVALENT,
     pace=Fraction(90, 100),
+    region=SHANDONG_COUNTY,
+    product=ProductSpec(
+        "it_power", "IT 设备用电量", "kWh", "data_centre", load="it", per_unit=1_000,
+        target="0.17", price=Fraction(6, 5),
+    ),
+    virtual=(VirtualSpec(_POWER, "T", "市电合计", ("feed_a", "feed_b")),),
 )  # fmt: skip
 """A data hall with two feeds and a province that writes 0 for valid, below its pace."""
 

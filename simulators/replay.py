@@ -18,13 +18,15 @@ import polars as pl
 from nengshao.domain.codes import PointKey
 from nengshao.domain.factors import Basis, Confidence
 from nengshao.domain.time import instant_of
-from nengshao.domain.units import Carrier, PointKind, Unit
+from nengshao.domain.units import Carrier, PointKind, Scope, Unit
+from nengshao.frames import STATISTICS
 from simulators.codes import COUNTY, REGIONS, fictitious_credit_code
 from simulators.faults import FaultRecord, Plan
 from simulators.manual import Upload
 from simulators.plants import SLOT_S, SLOTS_A_DAY, PointSpec
+from simulators.statements import SOURCE
 from simulators.stream import Outgoing, Stream, in_order
-from simulators.tables import QUOTA_SOURCE, Tables, device_row, point_row
+from simulators.tables import Tables, device_row, point_rows
 from simulators.traces import Line, Trace
 from simulators.truth import truth_of
 
@@ -111,6 +113,10 @@ class RealPlant:
         """Nothing: at this plant nobody enters figures by hand."""
         return iter(())
 
+    def statistics(self) -> pl.DataFrame:
+        """Nothing: what the plant made is not published."""
+        return STATISTICS.empty()
+
     def truth(self) -> pl.DataFrame:
         """TRUTH_SCHEMA: the plant's energy per day."""
         return truth_of([self._trace])
@@ -132,11 +138,11 @@ class RealPlant:
                 | active
             ],
             "devices": [device_row(ENTERPRISE, DEVICE, "关口表采集器", self.per_message * SLOT_S) | valid],
-            "points": [point_row(self._trace, per_message=self.per_message, by_hand=False) | valid],
+            "points": point_rows(self._trace, valid, per_message=self.per_message, by_hand=False),
             "meter_changes": [],
             "quotas": [
                 {"enterprise": ENTERPRISE, "year": str(START.year), "basis": Basis.CALORIFIC.value}
-                | {"scope": "综合能源消费量", "quota_tce": str(QUOTA_TCE), "profile": "linear"}
-                | {"source": QUOTA_SOURCE, "confidence": Confidence.RECALLED.value}
+                | {"scope": Scope.TOTAL.value, "quota_t": str(QUOTA_TCE), "profile": "linear"}
+                | {"source": SOURCE, "confidence": Confidence.RECALLED.value}
             ],
         }

@@ -54,11 +54,15 @@ class ClassScore:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """The score of an assessment. `missing`: everything it declares missing, rightly or wrongly."""
+    """The score of an assessment. `missing`: everything it declares missing, rightly or wrongly.
+
+    `kinds`: the classes again, each by the kind of point that it concerned: "stuck/amount".
+    """
 
     total: int
     missing: int
     classes: Mapping[str, ClassScore] = field(default_factory=dict)
+    kinds: Mapping[str, ClassScore] = field(default_factory=dict)
 
     @property
     def wrongly_missing_share(self) -> float:
@@ -81,6 +85,7 @@ class Score:
             "wrongly_missing": self.wrongly_missing_share,
             "wrongly_measured": self.wrongly_measured_share,
             "classes": {name: self._class_dict(c) for name, c in sorted(self.classes.items())},
+            "kinds": {name: self._class_dict(c) for name, c in sorted(self.kinds.items())},
         }
 
     def _class_dict(self, c: ClassScore) -> dict[str, Any]:
@@ -95,6 +100,7 @@ class _Stretch:
 
     point: int
     carrier: str
+    kind: str
     days: list[int] = field(default_factory=list)
     true: int = 0
     result: int = 0
@@ -122,8 +128,9 @@ class _Stretch:
         excess, tolerance = self.result - self.true, 2 + len(self.days)
         if abs(excess) <= tolerance:
             return
-        if excess < 0 and self.missing_s:
-            self.missing = -excess
+        is_short = excess * self.true < 0  # a stock's fall may be negative
+        if is_short and self.missing_s:
+            self.missing = abs(excess)
             self.wrongly_missing = max(0, self.missing - self.lost)
         elif self.estimated_s:
             self.estimated_off = abs(excess)
@@ -152,14 +159,26 @@ def score(
     _subtract_lost(of_day, records)
     for stretch in stretches:
         stretch.judge()
-    classes: dict[str, ClassScore] = defaultdict(ClassScore)
-    _book_errors(classes, stretches, records)
-    _book_records(classes, of_day, records, quarantine)
+    books = _Books()
+    _book_errors(books, stretches, records)
+    _book_records(books, of_day, records, quarantine)
     return Score(
-        total=sum(s.true * KJ_PER_UNIT[s.carrier] for s in stretches),
+        total=sum(abs(s.true) * KJ_PER_UNIT[s.carrier] for s in stretches),
         missing=sum(s.missing * KJ_PER_UNIT[s.carrier] for s in stretches),
-        classes=dict(classes),
+        classes=dict(books.classes),
+        kinds=dict(books.kinds),
     )
+
+
+class _Books:
+    """Class scores as they grow, over all points and by kind of point."""
+
+    def __init__(self) -> None:
+        self.classes: dict[str, ClassScore] = defaultdict(ClassScore)
+        self.kinds: dict[str, ClassScore] = defaultdict(ClassScore)
+
+    def of(self, name: str, stretch: _Stretch) -> tuple[ClassScore, ClassScore]:
+        return self.classes[name], self.kinds[f"{name}/{stretch.kind}"]
 
 
 Spans = Mapping[int, Sequence[tuple[int, int, int]]]
@@ -173,11 +192,13 @@ def _stretches(truth: pl.DataFrame, point_days: pl.DataFrame, blocks: pl.DataFra
         spans[point].append((start, end, amount))
     stretches: list[_Stretch] = []
     period = None
-    rows = truth.sort("point", "day").select("point", "carrier", "day", "period", "amount").iter_rows()
-    for point, carrier, day, own_period, amount in rows:
+    columns = ("point", "carrier", "kind", "day", "period", "amount")
+    for point, carrier, kind, day, own_period, amount in (
+        truth.sort("point", "day").select(columns).iter_rows()
+    ):
         last = stretches[-1] if stretches and stretches[-1].point == point else None
         if last is None or (period != own_period and not _is_bridged(spans[point], day)):
-            stretches.append(_Stretch(point, carrier))
+            stretches.append(_Stretch(point, carrier, kind))
         stretches[-1].days.append(day)
         stretches[-1].true += amount
         period = own_period
@@ -224,9 +245,7 @@ def _subtract_lost(of_day: Mapping[tuple[int, int], _Stretch], records: Iterable
                 stretch.lost += amount
 
 
-def _book_errors(
-    classes: dict[str, ClassScore], stretches: Iterable[_Stretch], records: Sequence[FaultRecord]
-) -> None:
+def _book_errors(books: _Books, stretches: Iterable[_Stretch], records: Sequence[FaultRecord]) -> None:
     """Every stretch's error goes to the fault that is most likely its cause."""
     by_point: dict[int, list[FaultRecord]] = defaultdict(list)
     for record in records:
@@ -234,10 +253,10 @@ def _book_errors(
     for stretch in stretches:
         if stretch.is_wrong or stretch.estimated_off:
             energy = KJ_PER_UNIT[stretch.carrier]
-            booked = classes[_cause(stretch, by_point[stretch.point])]
-            booked.wrongly_missing += stretch.wrongly_missing * energy
-            booked.wrongly_measured += stretch.wrongly_measured * energy
-            booked.estimated_off += stretch.estimated_off * energy
+            for booked in books.of(_cause(stretch, by_point[stretch.point]), stretch):
+                booked.wrongly_missing += stretch.wrongly_missing * energy
+                booked.wrongly_measured += stretch.wrongly_measured * energy
+                booked.estimated_off += stretch.estimated_off * energy
 
 
 _SELDOM_A_CAUSE: Final = frozenset({Fault.DUPLICATE, Fault.OUT_OF_ORDER, Fault.LATE})
@@ -255,7 +274,7 @@ def _cause(stretch: _Stretch, records: Iterable[FaultRecord]) -> str:
 
 
 def _book_records(
-    classes: dict[str, ClassScore],
+    books: _Books,
     of_day: Mapping[tuple[int, int], _Stretch],
     records: Iterable[FaultRecord],
     quarantine: pl.DataFrame | None,
@@ -266,15 +285,16 @@ def _book_records(
         stretches = [s for day in _days(record) if (s := of_day.get((record.point, day)))]
         if not stretches:
             continue
-        counted, energy = classes[record.fault.value], KJ_PER_UNIT[stretches[0].carrier]
-        counted.records += 1
-        counted.touched += record.true_amount * energy
-        counted.lost += record.true_amount * energy if record.is_amount_lost else 0
+        touched = abs(record.true_amount) * KJ_PER_UNIT[stretches[0].carrier]
         is_flagged = any(s.is_flagged for s in stretches) or _is_refused(record, refused)
         is_harmless = not any(s.is_wrong for s in stretches)
-        counted.flagged += is_flagged
-        counted.harmless += is_harmless
-        counted.unnoticed += not (is_flagged or is_harmless)
+        for counted in books.of(record.fault.value, stretches[0]):
+            counted.records += 1
+            counted.touched += touched
+            counted.lost += touched if record.is_amount_lost else 0
+            counted.flagged += is_flagged
+            counted.harmless += is_harmless
+            counted.unnoticed += not (is_flagged or is_harmless)
 
 
 def _days(record: FaultRecord) -> range:

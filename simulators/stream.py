@@ -99,6 +99,8 @@ class _Column:
     code: str
     valid: bool | int
     shift: int  # seconds from a reading's boundary to its statDate
+    border: int  # the last boundary before the point's digits change
+    later: float  # 10 to the power of the digits after it
 
     def items(
         self,
@@ -109,11 +111,12 @@ class _Column:
     ) -> list[Item]:
         """The wire items of readings at these boundaries; a substitute of None leaves one out."""
         spec, values, scale = self.trace.spec, self.trace.values, float(10**self.trace.spec.digits)
+        border, later = self.border, self.later
         begin = self.trace.start + self.shift
         source, series, scope = int(spec.input_type), int(spec.stat_type), int(spec.scope)
         items = []
         for boundary in boundaries:
-            value: float | None = values[boundary] / scale
+            value: float | None = values[boundary] / (scale if boundary <= border else later)
             if substitutes is not None and boundary in substitutes:
                 value = substitutes[boundary]
             if value is not None:
@@ -133,6 +136,8 @@ def _column(trace: Trace, line: Line) -> _Column:
         code=printed_data_code(spec.data_code) if line.prints_codes else spec.data_code,
         valid=line.valid,
         shift=0 if spec.kind is PointKind.REGISTER else -spec.cadence_s,
+        border=trace.slots if trace.change is None else trace.change.slot,
+        later=float(10**spec.later.digits),
     )
 
 

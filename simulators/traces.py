@@ -13,6 +13,7 @@ from nengshao.domain.codes import PointKey
 from nengshao.domain.readings import StatType
 from nengshao.domain.time import accounting_day, date_of, day_number
 from nengshao.domain.units import PointKind
+from simulators import loads
 from simulators.plants import SLOT_S, SLOTS_A_DAY, PointSpec, Story
 
 CHANGE_DELAY_S: Final = 420
@@ -21,20 +22,22 @@ CHANGE_DELAY_S: Final = 420
 
 @dataclass(frozen=True, slots=True)
 class MeterChange:
-    """A replacement: the slot it falls in, and both meters' displays, in counts."""
+    """A replacement, or another ratio or unit: the slot it falls in, and the displays before and after."""
 
     slot: int
-    closing: int
-    opening: int
+    closing: int  # counts of the spec before
+    opening: int  # counts of the spec after
     consumed: int  # true count at the change
+    later: PointSpec  # what the point is from then on
 
 
 @dataclass(frozen=True, slots=True)
 class Trace:
     """One point's truth over a run. Boundary i is `start + i × 900 s`; there are `slots + 1` of them.
 
-    `totals[i]`: counts consumed up to boundary i. `values[i]`: what is read there (register), or what flowed
-    in the period that ends there (amount), or its mean power; in counts of the last digit.
+    `totals[i]`: counts consumed up to boundary i; of a stock, by how many it has fallen. `values[i]`: what is
+    read there (register, stock), or what flowed in the period that ends there (amount), or its mean power;
+    in counts of the last digit that the point has at the time.
     """
 
     spec: PointSpec
@@ -69,9 +72,13 @@ class Trace:
             yield accounting_day(self.instant(first)), self.energy(first, cut)
             first = cut
 
+    def spec_at(self, boundary: int) -> PointSpec:
+        """What the point is at a boundary."""
+        return self.change.later if self.change is not None and boundary > self.change.slot else self.spec
+
     def sent(self, boundary: int) -> float:
         """dataValue of the reading at a boundary: the decimal that the display shows."""
-        return self.values[boundary] / float(10**self.spec.digits)
+        return self.values[boundary] / float(10 ** self.spec_at(boundary).digits)
 
     def period_of(self, day: int) -> int:
         """First day of the period that the point accounts for: the day itself, or its month's first."""
@@ -92,29 +99,45 @@ def trace_of(
     """The trace of a point whose flow per slot is `load` (10⁻³ canonical unit).
 
     Amounts are cut from the running total, so that no energy is lost to rounding from one to the next.
-    A register whose story it is rolls over in the middle part of the run; the others start low.
+    A register whose story it is rolls over in the middle part of the run; the others start low. What passes
+    a register whose ratio grows is rounded to counts of the greater ratio all along.
     """
     totals = [energy // spec.milli_per_count for energy in accumulate(load, initial=0)]
     begin = day_number(start) * SLOTS_A_DAY * SLOT_S - 8 * 3600
+    if spec.kind is PointKind.STOCK:
+        level = loads.TANK_G // spec.milli_per_count
+        return Trace(spec, key, begin, totals, [level - fallen for fallen in totals])
     if spec.kind is not PointKind.REGISTER:
         step = spec.step
         values = [0] * step + [b - a for a, b in zip(totals, totals[step:], strict=False)]
         return Trace(spec, key, begin, totals, values)
+    coarse = spec.later.milli_per_count // spec.milli_per_count
+    totals = [total - total % coarse for total in totals]
     modulus = (spec.register_size or 10**9) * 10**spec.digits
     opening = rng.randrange(modulus // 50)
     if spec.story is Story.ROLLS_OVER:
         opening = -totals[int(len(totals) * rng.uniform(0.3, 0.7))] % modulus
     if change_slot is None:
         return Trace(spec, key, begin, totals, [(opening + total) % modulus for total in totals])
-    change = _meter_change(totals, change_slot, opening, modulus, rng)
+    change = _meter_change(spec, totals, change_slot, opening, rng)
     values = [(opening + total) % modulus for total in totals[: change_slot + 1]]
-    values += [(change.opening + t - change.consumed) % modulus for t in totals[change_slot + 1 :]]
+    values += [
+        (change.opening + (t - change.consumed) // coarse) % modulus for t in totals[change_slot + 1 :]
+    ]
     return Trace(spec, key, begin, totals, values, change)
 
 
-def _meter_change(totals: Sequence[int], slot: int, opening: int, modulus: int, rng: Random) -> MeterChange:
+def _meter_change(
+    spec: PointSpec, totals: Sequence[int], slot: int, opening: int, rng: Random
+) -> MeterChange:
+    """A new meter starts low; new transformers or another unit leave the counts where they are."""
+    modulus = (spec.register_size or 10**9) * 10**spec.digits
+    coarse = spec.later.milli_per_count // spec.milli_per_count
     consumed = totals[slot] + (totals[slot + 1] - totals[slot]) * CHANGE_DELAY_S // SLOT_S
-    return MeterChange(slot, (opening + consumed) % modulus, rng.randrange(500), consumed)
+    consumed -= consumed % coarse
+    closing = (opening + consumed) % modulus
+    shown = rng.randrange(500) if spec.story is Story.IS_REPLACED else closing
+    return MeterChange(slot, closing, shown, consumed, spec.later)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Final
 
-from analytics.cycle import Cycle
+from analytics.cycle import Cycle, RegionCycle
 from nengshao.domain.alerts import AlertState
 from nengshao.domain.errors import LeaseLost
 from nengshao.ports import Lease, StateStore
@@ -22,7 +22,7 @@ _LOG: Final = logging.getLogger(__name__)
 class Assessor:
     """One partition's cycle under its lease: claims, assesses, judges, tells."""
 
-    cycle: Cycle
+    cycle: Cycle | RegionCycle
     state: StateStore
     telemetry: Telemetry
     rules: Sequence[str]

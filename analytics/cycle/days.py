@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import polars as pl
 
 from analytics.assessment import Results, assess
-from analytics.cycle.facts import Facts, Law
+from analytics.cycle.facts import Facts, registry_of
 from analytics.cycle.gathering import read_around
+from analytics.law import Law
+from analytics.regions import members_of
 from analytics.revisions import cause_of, changed_days, published_pairs
 from analytics.worklist import Window, days_without_results, register_reach, whole_periods, windows_of
 from nengshao.domain.time import day_start
@@ -98,13 +100,9 @@ class DayWork:
         return read_around(self._readings, points, window, latest=facts.as_of)
 
     def _run(self, facts: Facts, window: Window, readings: pl.DataFrame) -> Results:
-        points = facts.points_of(window.enterprises)
-        changes = facts.registry.meter_changes.join(points.select("point").unique(), on="point", how="semi")
         return assess(
             readings.lazy(),
-            points,
-            changes,
-            facts.registry.enterprises.filter(pl.col("enterprise").is_in(list(window.enterprises))),
+            registry_of(facts.registry, window.enterprises),
             self._law.factors,
             window=(window.first_day, window.end_day),
             as_of=facts.as_of,
@@ -113,7 +111,8 @@ class DayWork:
     def _committed(
         self, lease: Lease, facts: Facts, window: Window, results: Results, claimed: pl.DataFrame
     ) -> Done:
-        revisions = self._revisions(window, results)
+        before = self._state.enterprise_days(list(window.enterprises), window.first_day, window.end_day)
+        revisions = self._revisions(window, before, results)
         spans = pl.DataFrame({"enterprise": list(window.enterprises)}).with_columns(
             start=pl.lit(day_start(window.first_day), pl.Int64),
             end=pl.lit(day_start(window.end_day), pl.Int64),
@@ -128,32 +127,51 @@ class DayWork:
                 blocks=results.blocks,
                 block_spans=spans,
                 revisions=revisions,
+                scope_days=results.scope_days,
+                events=results.events,
+                regions=self._regions_of(window.enterprises),
+                changed=changed_pairs(before, results.enterprise_days, revisions),
             ),
         )
         size = len(window.enterprises) * (window.end_day - window.first_day)
         return Done(size, len(revisions), results)
 
-    def _revisions(self, window: Window, results: Results) -> list[Revision]:
+    def _revisions(self, window: Window, before: pl.DataFrame, results: Results) -> list[Revision]:
         """What was published of the window's days and is now different."""
-        before = self._state.enterprise_days(list(window.enterprises), window.first_day, window.end_day)
         published = published_pairs(before)
-        points = [
-            self._state.point_days(name, window.first_day, window.end_day)
-            for name in published["enterprise"].unique().sort()
-        ]
-        if not points:
+        names = published["enterprise"].unique().sort().to_list()
+        if not names:
             return []
+        points = self._state.point_days(names, window.first_day, window.end_day)
         was, now = (
             tuple(frame.join(published, on=_PAIR, how="semi") for frame in frames)
-            for frames in (
-                (before, pl.concat(points)),
-                (results.enterprise_days, results.point_days),
-            )
+            for frames in ((before, points), (results.enterprise_days, results.point_days))
         )
         return [
             Revision(enterprise, day, cause_of(old, new), old, new)
             for enterprise, day, old, new in changed_days((was[0], was[1]), (now[0], now[1]))
         ]
+
+    def _regions_of(self, enterprises: Sequence[str]) -> dict[str, list[str]]:
+        registry = self._state.registry()
+        mine = registry.enterprises.filter(pl.col("enterprise").is_in(list(enterprises)))
+        found = members_of(registry.regions, mine).group_by("enterprise", maintain_order=True).agg("region")
+        return dict(found.iter_rows())
+
+
+def changed_pairs(before: pl.DataFrame, after: pl.DataFrame, revisions: Sequence[Revision]) -> pl.DataFrame:
+    """enterprise, day of the days whose published figures are new, different, or published no more.
+
+    Only they concern rules and regions: a day that is still open is nobody's verdict yet.
+    """
+    was, now = (frame.filter("published").drop("recheck_at") for frame in (before, after))
+    differing = [
+        one.join(other, on=one.columns, how="anti", nulls_equal=True).select(_PAIR)
+        for one, other in ((was, now), (now, was))
+    ]
+    schema = {"enterprise": pl.String, "day": pl.Int32}
+    revised = pl.DataFrame([(r.enterprise, r.day) for r in revisions], schema=schema, orient="row")
+    return pl.concat([*differing, revised]).unique().sort(_PAIR)
 
 
 def _within(window: Window) -> pl.Expr:

@@ -22,7 +22,13 @@ class Projecting:
     """Writes load and figures of one partition."""
 
     def __init__(
-        self, state: StateStore, results: ResultStore, days: DayWork, *, partition: int, batch_days: int
+        self,
+        state: StateStore,
+        results: ResultStore,
+        days: DayWork | None,  # None: subjects without readings of their own, so without load
+        *,
+        partition: int,
+        batch_days: int,
     ) -> None:
         self._state, self._results, self._days = state, results, days
         self._partition, self._batch_days = partition, batch_days
@@ -45,13 +51,16 @@ class Projecting:
         total = 0
         while due := self._state.due_projections(self._partition, self._batch_days):
             pairs = pl.DataFrame(list(due), schema={"enterprise": pl.String, "day": pl.Int32}, orient="row")
-            lacking = pairs.filter([pair not in self._loaded for pair in due])
-            for window in self._days.windows(lacking):
-                self._results.write_load(self._days.assessed(facts, window).load)
+            if self._days is not None:
+                self._load_again(self._days, facts, pairs.filter([pair not in self._loaded for pair in due]))
             self._write_figures(facts, pairs)
             self._state.clear_projections(due)
             total += len(due)
         return total
+
+    def _load_again(self, days: DayWork, facts: Facts, lacking: pl.DataFrame) -> None:
+        for window in days.windows(lacking):
+            self._results.write_load(days.assessed(facts, window).load)
 
     def _write_figures(self, facts: Facts, pairs: pl.DataFrame) -> None:
         names = pairs["enterprise"].unique().sort().to_list()
@@ -65,6 +74,7 @@ class Projecting:
                 days.join(own, on=_PAIR, how="semi"),
                 self._state.progress(chunk),
                 alerts.filter(pl.col("enterprise").is_in(chunk)),
+                self._state.intensity(chunk),
             )
 
     def _alert_counts(self, at: int, names: Sequence[str]) -> pl.DataFrame:

@@ -15,10 +15,23 @@ class AlertState(StrEnum):
     CORRECTED = "corrected"  # 更正: later data showed there had been no breach
 
 
+class Step(StrEnum):
+    """Why an alert moved."""
+
+    BREACHED = "breached"  # it began
+    HELD = "held"  # the breach lasted for the rule's hold: it fires
+    ESCALATED = "escalated"  # while firing, the figure is surely past a worse band's threshold
+    EASED = "eased"  # while firing, the figure is surely no longer past the worse band's
+    ENDED = "ended"  # the breach is over, or its subject is judged no more
+    CORRECTED = "corrected"  # later data showed there had been no breach
+    RULE_WITHDRAWN = "rule_withdrawn"  # the rule was taken out of the rulebook, or switched off
+
+
 @dataclass(frozen=True, slots=True)
 class Alert:
     """One alert: rule × enterprise × subject, from its first breach to its end.
 
+    `severity` and `level` are those of the worst band that its breach has surely reached and not surely left.
     `breached_s` is how much event time the breach has lasted (the hold), which 数据不足 pauses.
     `seen_at` is the event time of the last judgement taken into account.
     """
@@ -46,9 +59,9 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """A step of an alert: from one state (None: it did not exist) to another, with the reason."""
+    """A step of an alert: from one state (None: it did not exist) to another or the same, with the reason."""
 
     alert: Alert
     before: AlertState | None
-    reason: str
+    reason: Step
     at: int

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
 from itertools import pairwise
 from typing import Final
 
+from nengshao.domain.codes import region_chain
 from nengshao.domain.errors import FactorMissing
 from nengshao.domain.units import Carrier
 
@@ -53,22 +54,29 @@ class Confidence(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class CoalFactor:
-    """Standard coal per unit of a carrier: kgce per canonical unit, equally g per 10⁻³ unit.
+class Factor:
+    """What a unit of a carrier comes to: kg of standard coal or CO2 per canonical unit, equally g per 10⁻³.
 
-    Valid on accounting days `valid_from <= day < valid_to` (`valid_to` None: still in force).
+    Valid on accounting days `valid_from <= day < valid_to` (`valid_to` None: still in force) in `region`, a
+    行政区划代码 ("": the whole country), and in every region within it that has no row of its own. 0 is a
+    medium that is not counted on the basis; the note says why.
+
+    `parts` are what `per_unit` was made of, by name, as text. Of carbon: ncv (GJ per `unit`), unit,
+    carbon_content (tC/GJ), oxidation (a fraction). Of a measured heating value: heat (J per canonical unit).
     """
 
     factor_id: str
     carrier: Carrier
     basis: Basis
-    kgce_per_unit: Fraction
+    per_unit: Fraction
     edition: str
     source: str
     confidence: Confidence
     valid_from: dt.date
     valid_to: dt.date | None = None
+    region: str = ""
     note: str = ""
+    parts: tuple[tuple[str, str], ...] = ()
 
     def is_valid_on(self, day: dt.date) -> bool:
         """Whether the row is in force on that accounting day."""
@@ -76,28 +84,85 @@ class CoalFactor:
 
 
 @dataclass(frozen=True, slots=True)
+class Constant:
+    """A number that conversions rest on and that no carrier has, with where it comes from."""
+
+    name: str
+    value: Fraction
+    unit: str
+    edition: str
+    source: str
+    confidence: Confidence
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class FactorTable:
-    """All coal factors that are loaded; at most one is valid per carrier, basis and day."""
+    """All factors that are loaded; at most one is valid per carrier, basis, region and day."""
 
-    rows: tuple[CoalFactor, ...]
+    rows: tuple[Factor, ...]
+    standard_coal: Constant | None = None
+    """The heat of standard coal, kJ/kgce: what a measured heating value is divided by."""
+    _rows_of: dict[tuple[Carrier, Basis, str], list[Factor]] = field(init=False, repr=False, compare=False)
 
-    def at(self, carrier: Carrier, basis: Basis, day: dt.date) -> CoalFactor:
-        """The one row valid that day.
+    def __post_init__(self) -> None:
+        rows_of: dict[tuple[Carrier, Basis, str], list[Factor]] = {}
+        for row in self.rows:
+            rows_of.setdefault((row.carrier, row.basis, row.region), []).append(row)
+        object.__setattr__(self, "_rows_of", rows_of)
+
+    def at(self, carrier: Carrier, basis: Basis, day: dt.date, region: str = "") -> Factor:
+        """The row valid that day in the region, or else in the narrowest region around it that has one.
 
         Raises: FactorMissing if there is none; nothing is ever assumed in its place.
         """
-        for row in self.rows:
-            if row.carrier is carrier and row.basis is basis and row.is_valid_on(day):
-                return row
-        raise FactorMissing([f"no {basis.value} factor for {carrier.value} on {day}"])
+        for area in region_chain(region):
+            for row in self._rows_of.get((carrier, basis, area), ()):
+                if row.is_valid_on(day):
+                    return row
+        place = f" in {region}" if region else ""
+        raise FactorMissing([f"no {basis.value} factor for {carrier.value} on {day}{place}"])
+
+    def narrowest(self, carrier: Carrier, region: str) -> str:
+        """The narrowest region around `region` that has rows of the carrier; "" if none below the country."""
+        for area in region_chain(region):
+            if any((carrier, basis, area) in self._rows_of for basis in Basis):
+                return area
+        return ""
+
+    def borders(self, carrier: Carrier, region: str) -> set[dt.date]:
+        """The days on which some factor of the carrier in the region begins or ends."""
+        rows = [
+            row
+            for area in region_chain(region)
+            for basis in Basis
+            for row in self._rows_of.get((carrier, basis, area), ())
+        ]
+        return {row.valid_from for row in rows} | {row.valid_to for row in rows if row.valid_to is not None}
 
 
-def overlapping_rows(rows: Iterable[CoalFactor]) -> list[str]:
-    """A problem line for every two rows of one carrier and basis that are valid on a common day."""
+def kg_co2(heat_gj: Fraction, carbon_content: Fraction, oxidation: Fraction) -> Fraction:
+    """kg CO2 of burning what gives `heat_gj`: × tC/GJ × the fraction oxidised × 44/12 × 1 000 kg/t.
+
+    Source: 《工业其他行业企业温室气体排放核算方法与报告指南》: FC × NCV × CC × OF × 44/12; clause not
+    seen, the formula is that of public programs.
+
+    >>> kg_co2(Fraction("23.204"), Fraction("0.02618"), Fraction("0.93")) / 1000  # t per t of 烟煤
+    Fraction(2589386569, 1250000000)
+    """
+    return heat_gj * carbon_content * oxidation * Fraction(44, 12) * 1000
+
+
+def overlapping_rows(rows: Iterable[Factor]) -> list[str]:
+    """A problem line for every two rows of one carrier, basis and region that are valid on a common day."""
     problems = []
-    ordered = sorted(rows, key=lambda row: (row.carrier, row.basis, row.valid_from))
+    ordered = sorted(rows, key=lambda row: (row.carrier, row.basis, row.region, row.valid_from))
     for earlier, later in pairwise(ordered):
-        same = (earlier.carrier, earlier.basis) == (later.carrier, later.basis)
+        same = _where(earlier) == _where(later)
         if same and (earlier.valid_to is None or later.valid_from < earlier.valid_to):
             problems.append(f"factors {earlier.factor_id} and {later.factor_id} overlap")
     return problems
+
+
+def _where(row: Factor) -> tuple[Carrier, Basis, str]:
+    return row.carrier, row.basis, row.region

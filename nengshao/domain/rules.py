@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final, NamedTuple
 
 
 class Measure(StrEnum):
@@ -25,6 +26,35 @@ class Measure(StrEnum):
     BALANCE_RESIDUAL = "balance_residual"  # |meter − Σ its sub-meters| / meter, by month
     SERIES_DEVIATION = "series_deviation"  # |Σ days − month| / month of one item's series
 
+    @property
+    def zh(self) -> str:
+        """The measure's Chinese name."""
+        return _MEASURES[self][0]
+
+    @property
+    def unit(self) -> str:
+        """Of the figure and of thresholds on it; "1": a ratio, or a number that counts states."""
+        return _MEASURES[self][1]
+
+
+_MEASURES: Final = {
+    Measure.PROGRESS_RATIO: ("用能进度比", "1"),
+    Measure.QUOTA_RATIO: ("年度目标使用比", "1"),
+    Measure.PROJECTED_RATIO: ("年终预计比", "1"),
+    Measure.INTENSITY_RATIO: ("强度目标比", "1"),
+    Measure.INTENSITY_CHANGE: ("强度同比变化", "1"),
+    Measure.INTENSITY_STATE: ("强度目标状态", "1"),
+    Measure.NORM_RATIO: ("能耗限额比", "1"),
+    Measure.BASELINE_RATIO: ("基准水平比", "1"),
+    Measure.REDUCTION_COMPLETION: ("降低率完成率", "1"),
+    Measure.REDUCTION_GAP: ("降低率缺口", "pp"),
+    Measure.SILENT_SECONDS: ("静默时长", "s"),
+    Measure.MISSING_WORKING_DAYS: ("连续缺数工作日", "d"),
+    Measure.COMPLETENESS: ("数据完整率", "1"),
+    Measure.BALANCE_RESIDUAL: ("计量平衡差率", "1"),
+    Measure.SERIES_DEVIATION: ("日月数据偏差率", "1"),
+}
+
 
 class Operator(StrEnum):
     """Comparators a rule may use."""
@@ -34,6 +64,11 @@ class Operator(StrEnum):
     BELOW = "<"
     AT_MOST = "<="
 
+    @property
+    def rises(self) -> bool:
+        """Whether a greater figure is the worse one."""
+        return self in (Operator.ABOVE, Operator.AT_LEAST)
+
 
 class Severity(StrEnum):
     """How bad, in colours: the printed 级 of a locality runs both ways and is kept apart."""
@@ -41,6 +76,19 @@ class Severity(StrEnum):
     YELLOW = "yellow"
     ORANGE = "orange"
     RED = "red"
+
+    @property
+    def zh(self) -> str:
+        """黄色, 橙色 or 红色."""
+        return _SEVERITY_ZH[self]
+
+    @property
+    def rank(self) -> int:
+        """0 for the mildest."""
+        return list(Severity).index(self)
+
+
+_SEVERITY_ZH: Final = {Severity.YELLOW: "黄色", Severity.ORANGE: "橙色", Severity.RED: "红色"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +98,7 @@ class Band:
     threshold: float
     severity: Severity
     level: str = ""
+    op: Operator | None = None  # None: the rule's. Localities mix > and >= within one rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +108,7 @@ class Rule:
     name: str
     measure: Measure
     op: Operator
-    bands: tuple[Band, ...]  # from the mildest to the worst; at least one
+    bands: tuple[Band, ...]  # from the mildest to the worst, each of a worse colour; at least one
     hold_s: int
     min_coverage: float
     legal_basis: str
@@ -68,7 +117,7 @@ class Rule:
     summary_en: str
     months: tuple[int, ...] = ()  # accounting months of the figure's last day in which it applies; (): all
     regions: tuple[str, ...] = ()  # codes within which it applies; (): everywhere
-    subjects: str = ""  # a prefix that the subject must have; "": every subject
+    subjects: str = ""  # a pattern of the subjects, part by part between slashes (*, ?); "": every subject
     is_enabled: bool = True  # False: it can be replayed and tested, but judges nobody
 
     @property
@@ -94,11 +143,19 @@ class Verdict(StrEnum):
     INSUFFICIENT = "insufficient_data"
 
 
+class Ruling(NamedTuple):
+    """What a rule says of a figure: the verdict, and of a breach how bad it surely and possibly is."""
+
+    verdict: Verdict
+    band: int = 0  # the worst band that every value within the bounds breaches
+    ceiling: int = 0  # the worst band that cannot be ruled out
+
+
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """A verdict with the figures it rests on.
 
-    `subject` is what is judged below the enterprise (a quota or a device). `at` is event time: the
+    `subject` is what is judged below the enterprise (a quota, a device, a point, …). `at` is event time: the
     instant up to which the figures reach. `low`/`high` bound `value`; None means unbounded or unknown.
     """
 
@@ -112,5 +169,6 @@ class Judgement:
     high: float | None
     coverage: float | None
     is_confirmed: bool
-    band: int = 0  # the worst band that is surely breached; 0 unless it is a breach
+    band: int = 0  # of the ruling; 0 unless it is a breach
+    ceiling: int = 0  # likewise
     corrects: bool = False  # the figures were revised since the last judgement of the same period

@@ -20,9 +20,11 @@ class Revision:
 
     enterprise: str
     day: int
-    cause: str  # "late_data" | "correction" | "factor" | "registry" | "time"
+    cause: str  # "late_data" | "correction" | "factor" | "registry" | "time" | "accepted" (a proposal was)
     before: Mapping[str, Any]  # the ENTERPRISE_DAYS row and the POINT_DAYS rows that changed
     after: Mapping[str, Any]
+    decided_by: str | None = None  # who accepted the proposal; None: it followed from the data
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,8 @@ class AssessmentCommit:
     revisions: Sequence[Revision] = ()
     scope_days: pl.DataFrame = field(default_factory=SCOPE_DAYS.empty)  # replacing the same days' rows
     events: pl.DataFrame = field(default_factory=METER_EVENTS.empty)  # replacing those within block_spans
-    regions: Mapping[str, Sequence[str]] = field(default_factory=dict)  # enterprise -> regions made due
+    regions: Mapping[str, Sequence[str]] = field(default_factory=dict)  # enterprise -> regions that add it up
+    changed: pl.DataFrame | None = None  # enterprise, day of published figures that changed; None: all days
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,7 @@ class Assessments(Protocol):
         """enterprise, first_day, last_day (Int32) of the results there are."""
         ...
 
-    def point_days(self, enterprise: str, from_day: int, to_day: int) -> pl.DataFrame:
+    def point_days(self, enterprises: Sequence[str], from_day: int, to_day: int) -> pl.DataFrame:
         """POINT_DAYS rows with from_day <= day < to_day, sorted by key."""
         ...
 
@@ -95,9 +98,11 @@ class Assessments(Protocol):
 
     def commit_assessment(self, lease: Lease, commit: AssessmentCommit) -> None:
         """All or nothing; the enterprises become due for judgement and projection, the days of their regions
-        (`regions`) dirty. Days that were closed (结账) keep their figures: what is new beside them becomes an
-        open proposal, in the place of the day's earlier open one; a proposal that says what is in force is
-        withdrawn. Raises LeaseLost."""
+        (`regions`) dirty. Raises LeaseLost.
+
+        Days that were closed (结账) keep their figures and get no revision: what is new beside them becomes
+        an open proposal, in the place of the day's earlier one. An open proposal is withdrawn when what is in
+        force is right again. What was rejected is not proposed again."""
         ...
 
     def meter_events(
@@ -114,7 +119,8 @@ class Assessments(Protocol):
         ...
 
     def revisions(self, enterprise: str, from_day: int, to_day: int) -> list[Mapping[str, Any]]:
-        """enterprise, day, seq, made_at, cause, before, after; oldest first."""
+        """enterprise, day, seq, made_at, cause, before, after, decided_by, reason (both null but for cause
+        "accepted"); oldest first."""
         ...
 
     def due_judgements(self, partition: int) -> dict[str, int]:

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+import polars as pl
+
 
 class Closings(Protocol):
-    """Closed periods, and what later results propose for them."""
+    """Closed periods, and what later results propose for them.
+
+    A block that reaches from a closed day into an open one belongs to the open time: it follows the latest
+    results, since the open days do. (Kept, it would count again what was since measured there.)"""
 
     def close_period(  # noqa: PLR0917 - what is closed, and who says so
         self, enterprise: str, first_day: int, end_day: int, by: str, reason: str, at: int
@@ -24,15 +29,24 @@ class Closings(Protocol):
     def proposals(
         self, enterprises: Sequence[str] | None = None, *, state: str | None = None, limit: int = 1000
     ) -> list[Mapping[str, Any]]:
-        """proposal_id, enterprise, day, made_at, cause, before, after (as in a Revision), state ("open",
-        "accepted", "rejected", "withdrawn"), decided_by, decided_at, reason; newest first."""
+        """proposal_id, enterprise, day, made_at, cause, before (in force), after, state ("open", "accepted",
+        "rejected", "withdrawn": something else came), decided_by, decided_at, reason; newest first.
+
+        before, after: "enterprise_day" (null: no figures), "point_days" and "scope_days" with every row of
+        the day, and "blocks": those that touch it and lie in closed days as a whole."""
         ...
 
-    def decide_proposal(  # noqa: PLR0917 - which, and who decides what
-        self, proposal_id: int, *, accept: bool, by: str, reason: str, at: int
-    ) -> bool:
+    def decide_proposal(self, proposal_id: int, *, accept: bool, by: str, reason: str, at: int) -> bool:
         """Accept or reject an open proposal; False if it is not open any more.
 
-        Accepting puts its figures in force, writes a revision (cause "accepted", with who and why) and makes
-        the enterprise due for judgement and projection, its regions' day dirty, all in one transaction."""
+        Open proposals of other days that share a block with it are decided with it. Accepting puts the
+        figures in force, writes a revision for each day (cause "accepted", with who and why) and makes the
+        enterprise due for judgement and projection, its regions' day dirty, all in one transaction."""
+        ...
+
+    def pending_difference(self, enterprises: Sequence[str], first_day: int, end_day: int) -> pl.DataFrame:
+        """enterprise, day, calorific_g, equivalent_g, carbon_g (Int64) of the days with an open proposal,
+        sorted: what a sum over days and blocks would gain by it; null where a factor is missing.
+
+        In force + pending = the latest results. A block is reckoned to the day it begins in."""
         ...

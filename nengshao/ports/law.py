@@ -16,11 +16,15 @@ class LawBooks(Protocol):
         ...
 
     def restate(
-        self, factors: Mapping[str, Mapping[str, Any]], changes: Sequence[Mapping[str, Any]],
-        dirty: pl.DataFrame, at: int,
+        self,
+        factors: Mapping[str, Mapping[str, Any]],
+        changes: Sequence[Mapping[str, Any]],
+        dirty: pl.DataFrame,
+        at: int,
     ) -> None:
-        """Remember these rows as known, mark DIRTY_SCHEMA days, and keep a restatement if anything changed:
-        what changed (`changes`), how many days were marked. One transaction."""  # fmt: skip
+        """Know these rows instead of all known before, mark DIRTY_SCHEMA days, and keep a restatement if
+        anything changed: what changed (`changes`), how many days were marked. One transaction; told twice (by
+        two processes that start with the same law) it is one restatement."""
         ...
 
     def restatements(self) -> list[Mapping[str, Any]]:

@@ -31,9 +31,7 @@ class RegistryStore(Protocol):
         ...
 
 
-class StateStore(
-    Leases, Books, Assessments, Statistics, Closings, LawBooks, RegistryStore, Outbox, Protocol
-):
+class StateStore(Leases, Books, Assessments, Statistics, Closings, LawBooks, RegistryStore, Outbox, Protocol):
     """Registry, books, results, alerts: SQLite (embedded) or PostgreSQL."""
 
     def migrate(self) -> None:

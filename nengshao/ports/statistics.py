@@ -11,11 +11,12 @@ import polars as pl
 class Statistics(Protocol):
     """Dated figures that people state, and who approved them."""
 
-    def put_statistics(self, statistics: pl.DataFrame) -> int:
+    def put_statistics(self, rows: pl.DataFrame) -> int:
         """Keep STATISTICS rows and make their subjects due for judgement; the number of new ones.
 
         A row whose key is there already is kept as it was first given (the same upload, sent again).
-        Raises: ConfigError naming rows of one subject, indicator and item whose periods overlap in part."""
+        Raises: ConfigError naming rows of one subject, indicator and item whose periods overlap in part, and
+        empty periods. What was rejected forbids nothing."""
         ...
 
     def statistics(self, subjects: Sequence[str], first_day: int, end_day: int) -> pl.DataFrame:
@@ -34,5 +35,9 @@ class Statistics(Protocol):
         note: str,
         at: int,
     ) -> bool:
-        """Approve or reject one version; the subject becomes due for judgement. False: there is none."""
+        """Approve or reject one version, or call it final (`state`); the last decision stands. The subject
+        becomes due for judgement. False: there is no such version.
+
+        Raises: ConfigError if `state` is no decision, or if what had been rejected would now overlap another
+        period in part."""
         ...

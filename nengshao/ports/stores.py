@@ -60,9 +60,11 @@ class ResultStore(Protocol):
         """LOAD rows of an enterprise with `start <= start_column < end`, sorted by (point, start)."""
         ...
 
-    def write_figures(self, days: pl.DataFrame, progress: pl.DataFrame, alerts: pl.DataFrame) -> None:
+    def write_figures(
+        self, days: pl.DataFrame, progress: pl.DataFrame, alerts: pl.DataFrame, intensity: pl.DataFrame
+    ) -> None:
         """Store what dashboards show. `days`: ENTERPRISE_DAYS; `progress`: PROGRESS; `alerts`: columns
-        enterprise (String), at (Int64), firing (Int64), insufficient (Int64)."""
+        enterprise (String), at (Int64), firing (Int64), insufficient (Int64); `intensity`: INTENSITY."""
         ...
 
     def close(self) -> None:

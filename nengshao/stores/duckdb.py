@@ -12,7 +12,7 @@ import duckdb
 import polars as pl
 
 from nengshao.domain.errors import StoreRejected, StoreUnavailable
-from nengshao.frames import ENTERPRISE_DAYS, LOAD, PROGRESS, READINGS, Contract, conform
+from nengshao.frames import ENTERPRISE_DAYS, INTENSITY, LOAD, PROGRESS, READINGS, Contract, conform
 from nengshao.stores.figures import ALERT_COUNTS, FIGURES
 from nengshao.stores.versions import (
     Side,
@@ -69,6 +69,7 @@ _TABLES: Final = {
     ENTERPRISE_DAYS.name: "enterprise_day",
     PROGRESS.name: "progress",
     ALERT_COUNTS.name: "alert",
+    INTENSITY.name: "intensity",
 }
 
 
@@ -201,9 +202,11 @@ class DuckResultStore:
             found: pl.DataFrame = cursor.sql(_LOAD, params=bounds).pl()
             return found
 
-    def write_figures(self, days: pl.DataFrame, progress: pl.DataFrame, alerts: pl.DataFrame) -> None:
+    def write_figures(
+        self, days: pl.DataFrame, progress: pl.DataFrame, alerts: pl.DataFrame, intensity: pl.DataFrame
+    ) -> None:
         """See `ResultStore.write_figures`. All or nothing."""
-        self._replace(list(zip(FIGURES, (days, progress, alerts), strict=True)))
+        self._replace(list(zip(FIGURES, (days, progress, alerts, intensity), strict=True)))
 
     def close(self) -> None:
         """Close the file. Safe to call twice."""

@@ -6,7 +6,7 @@ from typing import Final
 
 import polars as pl
 
-from nengshao.frames import ENTERPRISE_DAYS, PROGRESS, Contract
+from nengshao.frames import ENTERPRISE_DAYS, INTENSITY, PROGRESS, Contract
 
 ALERT_COUNTS: Final = Contract(
     "ALERT_COUNTS",
@@ -20,5 +20,5 @@ ALERT_COUNTS: Final = Contract(
 )
 """How many alerts of an enterprise were firing, and how many lacked data, at an instant."""
 
-FIGURES: Final = (ENTERPRISE_DAYS, PROGRESS, ALERT_COUNTS)
+FIGURES: Final = (ENTERPRISE_DAYS, PROGRESS, ALERT_COUNTS, INTENSITY)
 """The contracts of `ResultStore.write_figures`, in the order of its arguments."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from nengshao.domain.errors import StoreRejected
-from nengshao.frames import ENTERPRISE_DAYS, LOAD, PROGRESS, READINGS, Contract, conform
+from nengshao.frames import ENTERPRISE_DAYS, INTENSITY, LOAD, PROGRESS, READINGS, Contract, conform
 from nengshao.stores.figures import ALERT_COUNTS, FIGURES
 from nengshao.stores.versions import edges_of, stored_versions, unstorable_rows, winners, without_rows
 
@@ -61,7 +61,8 @@ class MemoryReadingStore:
 
 
 class MemoryResultStore:
-    """A `ResultStore` in memory. What was written can be looked at in `days`, `progress` and `alerts`."""
+    """A `ResultStore` in memory. What was written can be looked at in `days`, `progress`,
+    `alerts` and `intensity`."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -76,9 +77,11 @@ class MemoryResultStore:
         mine = (pl.col("enterprise") == enterprise) & (pl.col("start") >= start) & (pl.col("start") < end)
         return self._table(LOAD).filter(mine).sort("point", "start")
 
-    def write_figures(self, days: pl.DataFrame, progress: pl.DataFrame, alerts: pl.DataFrame) -> None:
+    def write_figures(
+        self, days: pl.DataFrame, progress: pl.DataFrame, alerts: pl.DataFrame, intensity: pl.DataFrame
+    ) -> None:
         """See `ResultStore.write_figures`."""
-        for contract, rows in zip(FIGURES, (days, progress, alerts), strict=True):
+        for contract, rows in zip(FIGURES, (days, progress, alerts, intensity), strict=True):
             self._replace(contract, rows)
 
     @property
@@ -95,6 +98,11 @@ class MemoryResultStore:
     def alerts(self) -> pl.DataFrame:
         """ALERT_COUNTS written, sorted by key."""
         return self._table(ALERT_COUNTS)
+
+    @property
+    def intensity(self) -> pl.DataFrame:
+        """INTENSITY written, sorted by key."""
+        return self._table(INTENSITY)
 
     def close(self) -> None:
         """Nothing is held that would have to be released."""

@@ -96,4 +96,4 @@ def span(stage: Stage) -> tuple[int, int]:
 
 
 def point_days(stage: Stage) -> pl.DataFrame:
-    return stage.app.stores.state.point_days(ENTERPRISE, *span(stage))
+    return stage.app.stores.state.point_days([ENTERPRISE], *span(stage))

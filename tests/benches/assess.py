@@ -20,7 +20,7 @@ import duckdb
 import polars as pl
 
 from analytics.assessment import Assessment, assess
-from analytics.coal import factors_per_day
+from analytics.conversion import factor_classes, factors_per_day
 from analytics.factor_library import load_factors
 from analytics.specs import point_duties
 from nengshao.domain.time import day_start
@@ -72,8 +72,9 @@ class Work:
     """The same year for both: READINGS as a frame, in Parquet and in a DuckDB table; registry and factors."""
 
     def __init__(self, enterprises: int, points: int, days: int, folder: Path) -> None:
-        self.points = points_of(enterprises, points)
-        self.enterprises = m.enterprises(*self.points["enterprise"].unique(maintain_order=True))
+        owned = points_of(enterprises, points)
+        names = owned["enterprise"].unique(maintain_order=True)
+        self.registry = m.registry(owned, enterprises=m.enterprises(*names))
         self.window = (m.DAY, m.DAY + days)
         self.as_of = day_start(m.DAY + days) + 40 * 86_400
         self.factors = load_factors()
@@ -90,16 +91,16 @@ class Work:
         database.register("frame", readings)
         database.execute("CREATE TABLE reading AS SELECT * FROM frame ORDER BY point, ts; CHECKPOINT")
         database.unregister("frame")
-        database.register("point", point_duties(self.points, self.enterprises, as_of=self.as_of))
-        database.register("factor_day", factors_per_day(self.factors, first_day=first, end_day=end))
+        points, enterprises = self.registry.points, self.registry.enterprises
+        classes = factor_classes(points, enterprises, self.registry.heating_values, self.factors)
+        duties = point_duties(points, enterprises, as_of=self.as_of)
+        database.register("point", duties.join(classes.of, on=["enterprise", "carrier"]))
+        database.register("factor_day", factors_per_day(self.factors, classes, first_day=first, end_day=end))
         return database
 
     def assessed(self, readings: pl.LazyFrame) -> Assessment:
         """Ours."""
-        return assess(
-            readings, self.points, m.changes(), self.enterprises, self.factors,
-            window=self.window, as_of=self.as_of,
-        )  # fmt: skip
+        return assess(readings, self.registry, self.factors, window=self.window, as_of=self.as_of)
 
     def queried(self, source: str) -> pl.DataFrame:
         """The peer's rows from a table or file."""

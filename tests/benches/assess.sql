@@ -1,7 +1,8 @@
 -- From register reads to standard coal per point and accounting day, as `analytics.assessment` says it, written
 -- the way one would in SQL: windows over each point's reads. {reading} is a table or a file of READINGS.
 --
--- point: POINTS with `on_from`, `on_to` (its duty) and an open end closed. factor_day: coal.FACTOR_DAYS.
+-- point: POINTS with `on_from`, `on_to` (its duty), an open end closed, and its factor_class. factor_day:
+-- conversion.FACTOR_DAYS.
 -- The rules: a single wrong read between two that agree is left out; what remains implausible has no amount; a
 -- fall may be a rollover; up to 1.5 cadences measured, up to max_estimate_s estimated, beyond it a block; days
 -- cut amounts cumulatively, rounded half to even; missing is never zero.
@@ -61,7 +62,7 @@ WITH reads AS (
             AS estimated_s
     FROM spread GROUP BY point, day
 ), duty AS (
-    SELECT enterprise, point, carrier, unnest(range(
+    SELECT enterprise, point, factor_class, unnest(range(
         accounting_day(greatest(on_from, $start)), accounting_day(least(on_to, $end) - 1) + 1)) AS day
     FROM point
 )
@@ -71,5 +72,5 @@ SELECT enterprise, duty.point, duty.day,
     coalesce(estimated_s, 0)::BIGINT AS estimated_s,
     quotient(if(measured_s + estimated_s > 0, amount, NULL)::HUGEINT * calorific_num, calorific_den)::BIGINT
         AS calorific_g
-FROM duty LEFT JOIN covered USING (point, day) LEFT JOIN factor_day USING (carrier, day)
+FROM duty LEFT JOIN covered USING (point, day) LEFT JOIN factor_day USING (factor_class, day)
 ORDER BY enterprise, duty.point, duty.day

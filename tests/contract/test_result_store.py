@@ -14,16 +14,18 @@ from influxdb_client.client.influxdb_client import InfluxDBClient
 
 from nengshao.domain.errors import StoreRejected, StoreUnavailable
 from nengshao.domain.time import day_number, day_start
-from nengshao.frames import ENTERPRISE_DAYS, LOAD, PROGRESS, Contract
+from nengshao.frames import ENTERPRISE_DAYS, INTENSITY, LOAD, PROGRESS, Contract
 from nengshao.ports import ResultStore
 from nengshao.stores.duckdb import open_duckdb
-from nengshao.stores.figures import ALERT_COUNTS
+from nengshao.stores.figures import ALERT_COUNTS, FIGURES
 from nengshao.stores.influx import InfluxResultStore
 from nengshao.stores.memory import MemoryResultStore
 
 T = 1_735_660_800  # 2025-01-01 00:00 Asia/Shanghai
 DAY = 20_089  # that day
 STEEL, CEMENT = "91350100M000100Y43", "91990000MA0000001X"
+
+TAGS = ("enterprise", "point", "denominator", "basis", "scope", "level", "period")
 
 PointNamed = Callable[[str], int]
 
@@ -40,7 +42,8 @@ def row_of(contract: Contract, **values: Any) -> pl.DataFrame:
 
 def day_row(day: int = DAY, **values: Any) -> pl.DataFrame:
     weights = {"measured_w": 900, "estimated_w": 50, "missing_w": 40, "pending_w": 10}
-    known = {"enterprise": STEEL, "calorific_g": 1_500_000, "equivalent_g": 2_750_000, **weights}
+    grams = {"calorific_g": 1_500_000, "equivalent_g": 2_750_000, "carbon_g": 4_100_000}
+    known = {"enterprise": STEEL, **grams, **weights}
     return row_of(ENTERPRISE_DAYS, **(known | {"day": day} | values))
 
 
@@ -50,18 +53,43 @@ def progress_row(**values: Any) -> pl.DataFrame:
         "year": 2025,
         "basis": "calorific",
         "scope": '全厂, "含"原料',
+        "level": "base",
         "quota_g": 1_000_000_000,
         "as_of_day": DAY,
         "used_g": 2_500_000,
         "due_g": 2_000_000,
+        "projected_g": 980_000_000,
+        "projected_low_g": 900_000_000,
+        "projected_high_g": 1_050_000_000,
         "pace": 1.25,
         "coverage": 0.95,
     }
     return row_of(PROGRESS, **(known | values))
 
 
+def intensity_row(**values: Any) -> pl.DataFrame:
+    known = {
+        "enterprise": STEEL,
+        "denominator": "product:钢坯 1",
+        "basis": "calorific",
+        "scope": "total",
+        "period": "2025-03",
+        "intensity": 550.25,
+        "intensity_low": 540.0,
+        "intensity_high": 561.5,
+        "target": 545.0,
+    }
+    return row_of(INTENSITY, **(known | values))
+
+
 def alert_row(firing: int, insufficient: int, at: int = T) -> pl.DataFrame:
     return row_of(ALERT_COUNTS, enterprise=STEEL, at=at, firing=firing, insufficient=insufficient)
+
+
+def write(store: ResultStore, **figures: pl.DataFrame) -> None:
+    """Write some of the figures."""
+    empty = {"days": ENTERPRISE_DAYS, "progress": PROGRESS, "alerts": ALERT_COUNTS, "intensity": INTENSITY}
+    store.write_figures(**{name: contract.empty() for name, contract in empty.items()} | figures)
 
 
 # ------------------------------------------------------------------------------- load, on all stores
@@ -106,14 +134,15 @@ def test_an_amount_that_is_no_longer_known_is_missing_not_the_old_one(
 
 def test_empty_frames_are_written_without_a_trace(result_store: ResultStore) -> None:
     result_store.write_load(LOAD.empty())
-    result_store.write_figures(ENTERPRISE_DAYS.empty(), PROGRESS.empty(), ALERT_COUNTS.empty())
+    result_store.write_figures(*(contract.empty() for contract in FIGURES))
     assert result_store.load(STEEL, T, T + 3600).equals(LOAD.empty())
 
 
 def test_figures_can_be_written_again_at_will(result_store: ResultStore) -> None:
     for _ in range(2):
-        result_store.write_figures(day_row(), progress_row(), alert_row(2, 1))
-    result_store.write_figures(day_row(equivalent_g=None), progress_row(pace=None), alert_row(0, 0))
+        result_store.write_figures(day_row(), progress_row(), alert_row(2, 1), intensity_row())
+    unknown = intensity_row(intensity=None, target=None)
+    result_store.write_figures(day_row(equivalent_g=None), progress_row(pace=None), alert_row(0, 0), unknown)
 
 
 def test_closing_twice_is_harmless(result_store: ResultStore) -> None:
@@ -125,20 +154,22 @@ def test_closing_twice_is_harmless(result_store: ResultStore) -> None:
 
 
 def test_memory_shows_the_last_figures_of_each_key() -> None:
-    store = MemoryResultStore()
-    store.write_figures(day_row(), progress_row(), alert_row(2, 1))
-    store.write_figures(day_row(calorific_g=None), progress_row(used_g=9), alert_row(0, 0))
+    store, better = MemoryResultStore(), intensity_row(intensity=1.0)
+    store.write_figures(day_row(), progress_row(), alert_row(2, 1), intensity_row())
+    store.write_figures(day_row(calorific_g=None), progress_row(used_g=9), alert_row(0, 0), better)
     assert store.days.equals(day_row(calorific_g=None))
     assert store.progress.equals(progress_row(used_g=9))
     assert store.alerts.equals(alert_row(0, 0))
+    assert store.intensity.equals(better)
 
 
 def test_duckdb_keeps_the_last_figures_of_each_key_in_its_file(tmp_path: Path, point: PointNamed) -> None:
     database = open_duckdb(tmp_path / "a.duckdb")
     load = load_rows((STEEL, point("gas"), T, 1, 3600))
     database.results.write_load(load)
-    database.results.write_figures(pl.concat([day_row(), day_row(DAY + 1)]), progress_row(), alert_row(2, 1))
-    database.results.write_figures(day_row(calorific_g=None), progress_row(used_g=9), alert_row(0, 0))
+    two_days, better = pl.concat([day_row(), day_row(DAY + 1)]), intensity_row(intensity=1.0)
+    database.results.write_figures(two_days, progress_row(), alert_row(2, 1), intensity_row())
+    database.results.write_figures(day_row(calorific_g=None), progress_row(used_g=9), alert_row(0, 0), better)
     database.close()
     again = open_duckdb(tmp_path / "a.duckdb")
     assert again.results.load(STEEL, T, T + 1).equals(load)
@@ -147,13 +178,14 @@ def test_duckdb_keeps_the_last_figures_of_each_key_in_its_file(tmp_path: Path, p
         assert days.equals(pl.concat([day_row(calorific_g=None), day_row(DAY + 1)]))
         assert cursor.sql("SELECT * FROM progress").pl().equals(progress_row(used_g=9))
         assert cursor.sql("SELECT * FROM alert").pl().equals(alert_row(0, 0))
+        assert cursor.sql("SELECT * FROM intensity").pl().equals(better)
     again.close()
 
 
 def fields_in_influx(
     request: pytest.FixtureRequest, measurement: str
 ) -> dict[tuple[Any, ...], dict[str, Any]]:
-    """What Grafana would see: (seconds, enterprise, point, basis, scope as far as present) -> fields."""
+    """What Grafana would see: (seconds, the TAGS as far as present) -> fields."""
     server, bucket = request.getfixturevalue("influx"), request.getfixturevalue("influx_bucket")
     flux = (
         f'from(bucket: "{bucket}") |> range(start: 0) |> filter(fn: (r) => r._measurement == "{measurement}")'
@@ -162,9 +194,7 @@ def fields_in_influx(
     with InfluxDBClient(url=server.url, token=server.token, org=server.org) as client:
         for table in client.query_api().query(flux):
             for record in table.records:
-                tags = [
-                    record.values[t] for t in ("enterprise", "point", "basis", "scope") if t in record.values
-                ]
+                tags = [record.values[t] for t in TAGS if t in record.values]
                 key = (int(record.get_time().timestamp()), *tags)
                 seen.setdefault(key, {})[record.get_field()] = record.get_value()
     return seen
@@ -187,11 +217,12 @@ def test_influx_shows_load_in_natural_units(
 def test_influx_shows_figures_in_natural_units(
     influx_results: InfluxResultStore, request: pytest.FixtureRequest
 ) -> None:
-    influx_results.write_figures(day_row(), progress_row(), alert_row(2, 1, at=T + 59))
+    influx_results.write_figures(day_row(), progress_row(), alert_row(2, 1, at=T + 59), intensity_row())
     assert fields_in_influx(request, "enterprise_day") == {
         (T, STEEL): {
             "tce_calorific": 1.5,
             "tce_equivalent": 2.75,
+            "tco2": 4.1,
             "measured": 0.9,
             "estimated": 0.05,
             "missing": 0.04,
@@ -199,35 +230,87 @@ def test_influx_shows_figures_in_natural_units(
         }
     }
     assert fields_in_influx(request, "progress") == {
-        (T, STEEL, "calorific", '全厂, "含"原料'): {
+        (T, STEEL, "calorific", '全厂, "含"原料', "base"): {
             "tce_used": 2.5,
             "quota_tce": 1000.0,
             "tce_due": 2.0,
+            "tce_projected": 980.0,
+            "tce_projected_low": 900.0,
+            "tce_projected_high": 1050.0,
             "pace": 1.25,
             "coverage": 0.95,
         }
     }
     assert fields_in_influx(request, "alert") == {(T + 59, STEEL): {"firing": 2, "insufficient": 1}}
+    march = day_start(day_number(dt.date(2025, 3, 1)))
+    assert fields_in_influx(request, "intensity") == {
+        (march, STEEL, "product:钢坯 1", "calorific", "total", "2025-03"): {
+            "intensity": 550.25,
+            "low": 540.0,
+            "high": 561.5,
+            "target": 545.0,
+        }
+    }
+
+
+def test_influx_names_the_unit_of_carbon_and_keeps_the_levels_apart(
+    influx_results: InfluxResultStore, request: pytest.FixtureRequest
+) -> None:
+    levels = [progress_row(basis="carbon", scope="net", level=level) for level in ("base", "incentive")]
+    year = intensity_row(period="2024", denominator="output_value_comparable")
+    write(influx_results, progress=pl.concat(levels), intensity=year)
+    progress = fields_in_influx(request, "progress")
+    assert set(progress) == {(T, STEEL, "carbon", "net", level) for level in ("base", "incentive")}
+    assert progress[T, STEEL, "carbon", "net", "base"] == {
+        "tco2_used": 2.5,
+        "quota_tco2": 1000.0,
+        "tco2_due": 2.0,
+        "tco2_projected": 980.0,
+        "tco2_projected_low": 900.0,
+        "tco2_projected_high": 1050.0,
+        "pace": 1.25,
+        "coverage": 0.95,
+    }
+    assert [key[0] for key in fields_in_influx(request, "intensity")] == [T - 366 * 86_400]  # a leap year
 
 
 def test_influx_shows_a_figure_that_is_not_known_as_absent_even_if_it_was_known(
     influx_results: InfluxResultStore, request: pytest.FixtureRequest
 ) -> None:
-    nothing = ALERT_COUNTS.empty()
-    both = pl.concat([progress_row(), progress_row(scope="", basis="equivalent")])
-    influx_results.write_figures(pl.concat([day_row(), day_row(DAY + 1)]), both, nothing)
+    both = pl.concat([progress_row(), progress_row(scope="net", basis="equivalent")])
+    write(influx_results, days=pl.concat([day_row(), day_row(DAY + 1)]), progress=both)
+    write(influx_results, intensity=pl.concat([intensity_row(), intensity_row(period="2025")]))
     no_weights = dict.fromkeys(["measured_w", "estimated_w", "missing_w", "pending_w"], 0)
-    influx_results.write_figures(
-        day_row(calorific_g=None, **no_weights),
-        pl.concat([progress_row(used_g=None, pace=float("inf")), progress_row(scope="", basis="equivalent")]),
-        nothing,
-    )
+    unknown = [
+        progress_row(used_g=None, pace=float("inf")),
+        progress_row(scope="net", basis="equivalent", pace=None),
+    ]
+    for _ in range(2):
+        write(influx_results, days=day_row(calorific_g=None, **no_weights), progress=pl.concat(unknown))
+        write(influx_results, intensity=intensity_row(target=None))
     days = fields_in_influx(request, "enterprise_day")
-    assert days[T, STEEL] == {"tce_equivalent": 2.75}
+    assert days[T, STEEL] == {"tce_equivalent": 2.75, "tco2": 4.1}
     assert days[T + 86_400, STEEL]["tce_calorific"] == 1.5
     progress = fields_in_influx(request, "progress")
-    assert set(progress[T, STEEL, "calorific", '全厂, "含"原料']) == {"quota_tce", "tce_due", "coverage"}
-    assert progress[T, STEEL, "equivalent"]["pace"] == 1.25
+    known = {"quota_tce", "tce_due", "tce_projected", "tce_projected_low", "tce_projected_high", "coverage"}
+    assert set(progress[T, STEEL, "calorific", '全厂, "含"原料', "base"]) == known
+    assert set(progress[T, STEEL, "equivalent", "net", "base"]) == known | {"tce_used"}
+    intensity = {key[-1]: set(fields) for key, fields in fields_in_influx(request, "intensity").items()}
+    assert intensity == {
+        "2025-03": {"intensity", "low", "high"},
+        "2025": {"intensity", "low", "high", "target"},
+    }
+
+
+def test_influx_forgets_figures_of_more_enterprises_than_a_query_can_name(
+    influx_results: InfluxResultStore, request: pytest.FixtureRequest
+) -> None:
+    names = [f"E{number:03}" for number in range(250)]
+    write(influx_results, days=pl.concat(day_row(enterprise=name) for name in names))
+    write(influx_results, days=pl.concat(day_row(enterprise=name, carbon_g=None) for name in names))
+    days = fields_in_influx(request, "enterprise_day")
+    assert len(days) == 250
+    assert all(set(fields) & {"tco2", "tce_calorific"} == {"tce_calorific"} for fields in days.values())
 
 
 def test_influx_forgets_progress_that_turned_out_to_be_ahead_of_itself(
@@ -235,12 +318,20 @@ def test_influx_forgets_progress_that_turned_out_to_be_ahead_of_itself(
 ) -> None:
     new_year = day_number(dt.date(2026, 1, 1))
     for as_of, year in [(DAY, 2025), (DAY + 5, 2025), (DAY + 9, 2025), (new_year, 2026)]:
-        row = progress_row(as_of_day=as_of, year=year)
-        influx_results.write_figures(ENTERPRISE_DAYS.empty(), row, ALERT_COUNTS.empty())
-    back = progress_row(as_of_day=DAY + 4, used_g=7_000_000)
-    influx_results.write_figures(ENTERPRISE_DAYS.empty(), back, ALERT_COUNTS.empty())
-    left = {key[0]: fields["tce_used"] for key, fields in fields_in_influx(request, "progress").items()}
-    assert left == {T: 2.5, day_start(DAY + 4): 7.0, day_start(new_year): 2.5}
+        write(influx_results, progress=progress_row(as_of_day=as_of, year=year))
+    write(influx_results, progress=progress_row(as_of_day=DAY + 9, level="incentive"))
+    write(influx_results, progress=progress_row(as_of_day=DAY + 9, basis="carbon"))
+    write(influx_results, progress=progress_row(as_of_day=DAY + 4, used_g=7_000_000))
+    write(influx_results, progress=progress_row(as_of_day=DAY + 3, basis="carbon"))
+    left = {(key[0], *key[-3:]) for key in fields_in_influx(request, "progress")}
+    scope = '全厂, "含"原料'
+    assert left == {
+        (T, "calorific", scope, "base"),
+        (day_start(DAY + 4), "calorific", scope, "base"),
+        (day_start(new_year), "calorific", scope, "base"),
+        (day_start(DAY + 9), "calorific", scope, "incentive"),
+        (day_start(DAY + 3), "carbon", scope, "base"),
+    }
 
 
 def test_influx_shows_no_progress_of_a_year_without_a_complete_day(
@@ -254,7 +345,7 @@ def test_influx_shows_no_progress_of_a_year_without_a_complete_day(
         progress_row(as_of_day=new_year, year=2026),
         pending,
     ):
-        influx_results.write_figures(ENTERPRISE_DAYS.empty(), row, ALERT_COUNTS.empty())
+        write(influx_results, progress=row)
     assert [key[0] for key in fields_in_influx(request, "progress")] == [day_start(new_year)]
 
 
@@ -276,7 +367,7 @@ def test_influx_that_is_down_is_unavailable(identities: pl.DataFrame, point: Poi
         with pytest.raises(StoreUnavailable):
             store.write_load(load_rows((STEEL, point("gas"), T, 1, 3600)))
         with pytest.raises(StoreUnavailable):
-            store.write_figures(day_row(calorific_g=None), progress_row(), alert_row(1, 0))
+            store.write_figures(day_row(calorific_g=None), progress_row(), alert_row(1, 0), intensity_row())
         with pytest.raises(StoreUnavailable):
             store.load(STEEL, T, T + 1)
         store.close()

@@ -10,12 +10,15 @@ from typing import Any
 import pytest
 from polars.testing import assert_frame_equal
 
-from nengshao.domain.alerts import Alert, AlertState, Transition
+from nengshao.domain.alerts import Alert, AlertState, Step, Transition
+from nengshao.domain.codes import REGION_PARTITION
 from nengshao.domain.errors import StoreRejected
-from nengshao.frames import PROGRESS
+from nengshao.frames import INTENSITY, MEASURES, PROGRESS
 from nengshao.ports import JudgementCommit, Notice
 from nengshao.stores.state import SqlStateStore
 from tests.support.state import BACKENDS, A, B, commit_of, day_row, leased, opened, rows, state_url
+
+COUNTY = "990101"
 
 
 @pytest.fixture(params=BACKENDS)
@@ -31,6 +34,7 @@ def alert(alert_id: str = "a1", **fields: Any) -> Alert:
         "subject": "2025/calorific",
         "state": AlertState.FIRING,
         "severity": "orange",
+        "level": "三级",
         "since": 100,
         "seen_at": 200,
         "breached_s": 2**40,
@@ -60,7 +64,8 @@ def progress(enterprise: str, year: int, **columns: Any) -> dict[str, Any]:
         "enterprise": enterprise,
         "year": year,
         "basis": "calorific",
-        "scope": "all",
+        "scope": "total",
+        "level": "base",
         "pace": 1.25,
     } | columns
 
@@ -90,6 +95,54 @@ def test_progress_of_the_judged_is_replaced_and_of_others_kept(store: SqlStateSt
     assert_frame_equal(store.progress([]), PROGRESS.empty())
 
 
+def intensity(enterprise: str, period: str, **columns: Any) -> dict[str, Any]:
+    key = {"enterprise": enterprise, "denominator": "product:steel", "basis": "carbon", "scope": "net"}
+    return key | {"period": period, "quantity": 2**60, "intensity": 0.1, "is_whole": False} | columns
+
+
+def measure(enterprise: str, at: int, **columns: Any) -> dict[str, Any]:
+    key = {"enterprise": enterprise, "measure": "pace", "subject": "2025/carbon", "at": at}
+    return key | {"value": 1.25, "low": float("-inf"), "is_confirmed": True} | columns
+
+
+def test_intensity_and_measures_of_the_judged_are_replaced_and_of_others_kept(store: SqlStateStore) -> None:
+    first = rows(INTENSITY, intensity(A, "2024"), intensity(A, "2024-02"), intensity(B, "2024", grade="over"))
+    seen = rows(MEASURES, measure(A, 2**40), measure(A, 5, subject=""), measure(COUNTY, 5, value=None))
+    judged(store, enterprises={A: 1, B: 1, COUNTY: 1}, intensity=first, measures=seen)
+    assert_frame_equal(store.intensity(), first.sort(INTENSITY.key))
+    assert_frame_equal(store.measures(), seen.sort(MEASURES.key))
+    judged(store, enterprises={A: 1}, intensity=rows(INTENSITY, intensity(A, "2025", target=0.5)))
+    assert store.intensity().select("enterprise", "period", "target").rows() == [
+        (A, "2025", 0.5),
+        (B, "2024", None),
+    ]
+    assert store.intensity([B])["grade"].to_list() == ["over"]
+    assert store.measures()["enterprise"].to_list() == [COUNTY]
+    assert_frame_equal(store.intensity([]), INTENSITY.empty())
+    assert_frame_equal(store.measures([A]), MEASURES.empty())
+
+
+def test_a_step_that_leaves_the_state_is_kept_beside_another_of_the_same_instant(
+    store: SqlStateStore,
+) -> None:
+    worse = alert(severity="red", level="四级")
+    steps = [
+        Transition(alert(), AlertState.FIRING, Step.EASED, 150),
+        Transition(worse, AlertState.FIRING, Step.ESCALATED, 150),
+        Transition(worse, AlertState.FIRING, Step.ESCALATED, 160),
+    ]
+    for _ in range(2):
+        judged(store, alerts=[worse], transitions=steps)
+    found = store.alert("a1")
+    assert found is not None
+    assert found[0] == worse
+    assert [(step["at"], step["reason"]) for step in found[1]] == [
+        (150, Step.EASED),
+        (150, Step.ESCALATED),
+        (160, Step.ESCALATED),
+    ]
+
+
 def test_a_judgement_strikes_its_to_do_only_if_nothing_changed_since(store: SqlStateStore) -> None:
     lease = leased(store, "assess")
     store.commit_assessment(lease, commit_of(day_row(A, 1), day_row(B, 1)))
@@ -102,19 +155,19 @@ def test_a_judgement_strikes_its_to_do_only_if_nothing_changed_since(store: SqlS
 
 def test_an_alert_has_its_present_state_its_history_and_its_frozen_figures(store: SqlStateStore) -> None:
     pending = alert(state=AlertState.PENDING, fired_at=None)
-    judged(store, alerts=[pending], transitions=[Transition(pending, None, "breach", 100)])
+    judged(store, alerts=[pending], transitions=[Transition(pending, None, Step.BREACHED, 100)])
     firing = alert()
-    step = Transition(firing, AlertState.PENDING, "held", 150)
+    step = Transition(firing, AlertState.PENDING, Step.HELD, 150)
     judged(store, alerts=[firing], transitions=[step], explanations={"a1": {"used_g": 2**60, "说明": "冻结"}})
     resolved = alert(state=AlertState.RESOLVED, ended_at=250, is_insufficient=True)
-    ended = Transition(resolved, AlertState.FIRING, "ok", 250)
+    ended = Transition(resolved, AlertState.FIRING, Step.ENDED, 250)
     judged(store, alerts=[resolved], transitions=[ended], explanations={"a1": {"used_g": 0}})
     assert store.alert("a1") == (
         resolved,
         [
-            {"at": 100, "before": None, "after": AlertState.PENDING, "reason": "breach"},
-            {"at": 150, "before": AlertState.PENDING, "after": AlertState.FIRING, "reason": "held"},
-            {"at": 250, "before": AlertState.FIRING, "after": AlertState.RESOLVED, "reason": "ok"},
+            {"at": 100, "before": None, "after": AlertState.PENDING, "reason": Step.BREACHED},
+            {"at": 150, "before": AlertState.PENDING, "after": AlertState.FIRING, "reason": Step.HELD},
+            {"at": 250, "before": AlertState.FIRING, "after": AlertState.RESOLVED, "reason": Step.ENDED},
         ],
         {"used_g": 2**60, "说明": "冻结"},
     )
@@ -127,7 +180,7 @@ def test_an_alert_that_never_fired_has_no_frozen_figures(store: SqlStateStore) -
 
 
 def test_a_judgement_sent_again_after_an_unanswered_commit_is_one(store: SqlStateStore) -> None:
-    steps = [Transition(alert(), None, "breach", 100)]
+    steps = [Transition(alert(), None, Step.BREACHED, 100)]
     for _ in range(2):
         judged(store, alerts=[alert()], transitions=steps, notices=[notice()])
     found = store.alert("a1")
@@ -154,6 +207,12 @@ def test_open_alerts_are_those_pending_and_firing(store: SqlStateStore) -> None:
     judged(store, alerts=[alert(name, state=state) for name, state in states.items()])
     assert [found.alert_id for found in store.open_alerts(0)] == ["b", "d"]
     assert store.open_alerts(1) == []
+
+
+def test_alerts_of_regions_are_in_the_partition_of_regions(store: SqlStateStore) -> None:
+    judged(store, alerts=[alert("r", enterprise=COUNTY), alert("e")])
+    assert [found.alert_id for found in store.open_alerts(REGION_PARTITION)] == ["r"]
+    assert [found.alert_id for found in store.open_alerts(0)] == ["e"]
 
 
 def test_pages_of_alerts_go_from_new_to_old_without_gap_or_overlap(store: SqlStateStore) -> None:

@@ -58,7 +58,8 @@ def point_day(enterprise: str, point: int, day: int, **columns: Any) -> dict[str
 
 
 def block(enterprise: str, point: int, start: int, end: int) -> dict[str, Any]:
-    return {"enterprise": enterprise, "point": point, "start": start, "end": end, "sign": -1, "amount": 7}
+    fixed = {"enterprise": enterprise, "via": point, "point": point, "sign": -1, "amount": 7}
+    return fixed | {"start": start, "end": end}
 
 
 # ----------------------------------------------------------------------------------------------- dirty
@@ -143,7 +144,7 @@ def test_results_come_back_as_they_were_given(store: SqlStateStore) -> None:
     blocks = [full_row(BLOCKS, enterprise=A, start=1, end=2), block(A, 1, 5, 9)]
     commit = commit_of(*days, points=points, blocks=rows(BLOCKS, *blocks), block_spans=spans)
     store.commit_assessment(leased(store, "assess"), commit)
-    assert_frame_equal(store.point_days(A, 0, 2), rows(POINT_DAYS, *points).sort(POINT_DAYS.key))
+    assert_frame_equal(store.point_days([A], 0, 2), rows(POINT_DAYS, *points).sort(POINT_DAYS.key))
     assert_frame_equal(
         store.enterprise_days([A], 0, 2), rows(ENTERPRISE_DAYS, *days).sort("enterprise", "day")
     )
@@ -151,7 +152,7 @@ def test_results_come_back_as_they_were_given(store: SqlStateStore) -> None:
 
 
 def test_empty_answers_have_their_columns(store: SqlStateStore) -> None:
-    assert_frame_equal(store.point_days(A, 0, 10), POINT_DAYS.empty())
+    assert_frame_equal(store.point_days([A], 0, 10), POINT_DAYS.empty())
     assert_frame_equal(store.enterprise_days([], 0, 10), ENTERPRISE_DAYS.empty())
     assert_frame_equal(store.blocks([A], 0, 10), BLOCKS.empty())
     assert store.claim_dirty(0, 10).is_empty()
@@ -170,7 +171,7 @@ def test_a_days_results_are_replaced_and_other_days_kept(store: SqlStateStore) -
     store.commit_assessment(lease, commit_of(day_row(A, 1), day_row(A, 2), day_row(B, 1), points=points))
     changed = commit_of(day_row(A, 1, calorific_g=9), points=[point_day(A, 1, 1, amount=5)])
     store.commit_assessment(lease, changed)
-    assert store.point_days(A, 1, 3).select("point", "day", "amount").rows() == [
+    assert store.point_days([A], 1, 3).select("point", "day", "amount").rows() == [
         (1, 1, 5),
         (1, 2, 1),
         (2, 2, 1),
@@ -186,7 +187,7 @@ def test_a_claimed_day_without_results_any_more_loses_its_old_ones(store: SqlSta
     store.mark_dirty(dirty((A, 1, False)))
     store.commit_assessment(lease, commit_of(claimed=store.claim_dirty(0, 10)))
     assert store.enterprise_days([A], 0, 9).is_empty()
-    assert store.point_days(A, 0, 9).is_empty()
+    assert store.point_days([A], 0, 9).is_empty()
 
 
 def test_blocks_that_overlap_the_computed_span_are_replaced(store: SqlStateStore) -> None:
@@ -241,7 +242,9 @@ def test_revisions_are_numbered_per_day_and_keep_what_they_replace(store: SqlSta
         (1, 3, 8, "correction"),
         (2, 1, 8, "time"),
     ]
-    assert set(found[0]) == {"enterprise", "day", "seq", "made_at", "cause", "before", "after"}
+    fixed = {"enterprise", "day", "seq", "made_at", "cause", "before", "after"}
+    assert set(found[0]) == fixed | {"decided_by", "reason"}
+    assert (found[0]["decided_by"], found[0]["reason"]) == (None, None)
     assert (found[0]["before"], found[0]["after"]) == (
         {"calorific_g": 1, "名": ["旧"]},
         {"calorific_g": 2**60},
@@ -273,4 +276,4 @@ def test_ten_thousand_point_days_are_one_commit(store: SqlStateStore) -> None:
     lease = leased(store, "assess")
     for _ in range(2):
         store.commit_assessment(lease, commit_of(*days, points=points))
-    assert store.point_days(A, 0, 10).height == 10_000
+    assert store.point_days([A], 0, 10).height == 10_000

@@ -10,9 +10,10 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from nengshao.domain.codes import REGION_PARTITION
 from nengshao.domain.errors import ConfigError, FrameContractError
 from nengshao.frames import METER_CHANGES, POINTS, QUOTAS
-from nengshao.registry import CONTRACTS, DEVICES, ENTERPRISES, REGIONS, Registry
+from nengshao.registry import CONTRACTS, DEVICES, ENTERPRISES, Registry
 from nengshao.stores.state import SqlStateStore
 from tests.support.state import (
     BACKENDS,
@@ -50,17 +51,51 @@ def device(enterprise: str, **columns: Any) -> dict[str, Any]:
 
 
 def quota(enterprise: str, **columns: Any) -> dict[str, Any]:
-    fixed = {"enterprise": enterprise, "year": 2025, "basis": "calorific", "scope": "all", "quota_g": 2**60}
-    return fixed | columns
+    key = {"enterprise": enterprise, "year": 2025, "basis": "calorific", "scope": "total", "level": "base"}
+    return key | {"quota_g": 2**60, "profile": "linear"} | columns
 
+
+def table(name: str, *given: dict[str, Any]) -> dict[str, pl.DataFrame]:
+    return {name: rows(CONTRACTS[name], *given)}
+
+
+VIRTUAL = point_row(A, "0000000002330019", kind="virtual", feeds_total=False)
+TERM = {"point": VIRTUAL["point"], "term": POINT_A, "num": -1, "den": 2**40, "valid_from": 0}
+HEAT = {"enterprise": A, "carrier": "raw_coal", "heat_j": 2**50, "confidence": "official", "valid_from": 0}
+PRODUCT = {"enterprise": A, "product": "steel", "unit": "t", "norm": "", "valid_from": 0}
+SHARE = {"enterprise": A, "product": "steel", "point": POINT_A, "num": 1, "den": 3, "valid_from": 0}
+PLAN = {"enterprise": A, "year": 2025, "basis": "carbon", "scope": "net", "month": 2, "planned_g": 2**60}
+TARGET = {
+    "enterprise": A,
+    "year": 2025,
+    "basis": "carbon",
+    "scope": "total",
+    "denominator": "product:steel",
+    "level": "incentive",
+    "target_mg": 2**60,
+}
+PROVINCE, CITY, COUNTY, OTHER = "990000", "990100", "990101", "990102"
+REGION_ROWS = (
+    {"code": PROVINCE, "name": "某省"},
+    {"code": CITY, "name": "某市", "parent": PROVINCE},
+    {"code": COUNTY, "name": "某县", "parent": CITY},
+    {"code": OTHER, "name": "邻县", "parent": CITY},
+)
 
 FULL = registry_of(
     A,
     B,
-    regions=rows(REGIONS, {"code": "99", "name": "某省"}, {"code": "9901", "name": "某市", "parent": "99"}),
-    devices=rows(DEVICES, device(A), device(B, cadence_s=None, valid_to=5)),
-    meter_changes=rows(METER_CHANGES, {"point": POINT_A, "at": 5, "closing": 2**61, "opening": 0}),
-    quotas=rows(QUOTAS, quota(A), quota(A, basis="equivalent")),
+    **table("regions", *REGION_ROWS),
+    **table("devices", device(A), device(B, cadence_s=None, valid_to=5)),
+    **table("points", point_row(A, use="feedstock"), point_row(B), VIRTUAL | {"parent": POINT_A}),
+    **table("virtual_terms", TERM),
+    **table("meter_changes", {"point": POINT_A, "at": 5, "closing": 2**61, "opening": 0}),
+    **table("heating_values", HEAT),
+    **table("products", PRODUCT),
+    **table("product_shares", SHARE),
+    **table("quotas", quota(A), quota(A, basis="equivalent"), quota(COUNTY, level="incentive")),
+    **table("quota_plans", PLAN),
+    **table("intensity_targets", TARGET),
 )
 
 
@@ -129,7 +164,7 @@ def test_every_problem_is_listed_at_once_and_nothing_saved(store: SqlStateStore)
         f"devices {A}/d1: 有效期重叠",
         f"points {A}/0000000002330011: statType 0 与 1 同时计入合计",
         "有效期为空",
-        f"quotas {A}/2025/calorific/all: 主键重复",
+        f"quotas {A}/2025/calorific/total/base: 主键重复",
     ):
         assert expected in problems
     assert sum("unknown enterprise" in problem for problem in refused.value.problems) == 3
@@ -176,9 +211,16 @@ def test_a_frame_of_another_shape_is_our_bug(store: SqlStateStore) -> None:
         {"points": rows(POINTS, point_row(B))},
         {"meter_changes": rows(METER_CHANGES, {"point": POINT_A, "at": 5, "closing": 1, "opening": 0})},
         {"enterprises": rows(ENTERPRISES, enterprise_row(A, active_to=99), enterprise_row(B))},
+        {"enterprises": rows(ENTERPRISES, enterprise_row(A, region="990101"), enterprise_row(B))},
+        table("points", point_row(A, use="non_fossil"), point_row(B)),
+        table("points", point_row(A), point_row(B), VIRTUAL) | table("virtual_terms", TERM),
+        table("heating_values", HEAT),
     ],
-    ids=["a point changed", "a point gone", "a meter replaced", "activity changed"],
-)
+    ids=[
+        "a point changed", "a point gone", "a meter replaced", "activity changed", "moved", "another use",
+        "a virtual point", "a heating value",
+    ],
+)  # fmt: skip
 def test_result_days_of_an_enterprise_whose_facts_changed_are_dirty(
     store: SqlStateStore, change: dict[str, pl.DataFrame]
 ) -> None:
@@ -217,6 +259,69 @@ def test_a_new_quota_or_device_is_judged_without_computing_a_day_again(store: Sq
     assert after[A] > before[A]
     assert after[B] > before[B]
     assert store.claim_dirty(0, 10).is_empty()
+
+
+@pytest.mark.parametrize(
+    ("change", "due"),
+    [
+        (table("products", PRODUCT), {A}),
+        (table("products", PRODUCT) | table("product_shares", SHARE), {A}),
+        (table("quotas", quota(A), quota(COUNTY)), {A, COUNTY}),
+        (table("quota_plans", PLAN), {A}),
+        (table("intensity_targets", TARGET | {"denominator": "value_added"}), {A}),
+        (table("intensity_targets", TARGET | {"enterprise": PROVINCE, "denominator": "gdp"}), {PROVINCE}),
+        (table("regions", *REGION_ROWS[:3], REGION_ROWS[3] | {"name": "新名"}), {OTHER}),
+    ],
+    ids=["product", "share", "quotas", "plan", "target", "target of a region", "name of a region"],
+)
+def test_what_goes_into_no_daily_figure_is_only_judged_again(
+    store: SqlStateStore, change: dict[str, pl.DataFrame], due: set[str]
+) -> None:
+    county = table("enterprises", enterprise_row(A, region=COUNTY), enterprise_row(B))
+    fixed = county | table("regions", *REGION_ROWS)
+    store.save_registry(registry_of(A, B, **fixed), at=1)
+    store.commit_assessment(leased(store, "assess"), commit_of(day_row(A, 1), day_row(B, 1)))
+    before = store.due_judgements(0) | store.due_judgements(REGION_PARTITION)
+    store.save_registry(registry_of(A, B, **fixed | change), at=2)
+    after = store.due_judgements(0) | store.due_judgements(REGION_PARTITION)
+    assert {name for name in after if after[name] != before[name]} == due
+    assert {COUNTY, OTHER, PROVINCE} & due <= set(store.due_judgements(REGION_PARTITION))
+    assert store.claim_dirty(0, 10).is_empty()
+    assert store.claim_dirty(REGION_PARTITION, 10).is_empty()
+
+
+def test_an_enterprise_that_moves_makes_its_days_dirty_in_the_regions_it_joins_and_leaves(
+    store: SqlStateStore,
+) -> None:
+    regions = table("regions", *REGION_ROWS)
+    here = table("enterprises", enterprise_row(A, region=COUNTY), enterprise_row(B, region=COUNTY))
+    there = table("enterprises", enterprise_row(A, region=OTHER), enterprise_row(B, region=COUNTY))
+    store.save_registry(registry_of(A, B, **regions, **here), at=1)
+    commit = commit_of(day_row(A, 1), day_row(A, 59), day_row(B, 2), day_row(COUNTY, 3))
+    store.commit_assessment(leased(store, "assess"), commit)
+    store.save_registry(registry_of(A, B, **regions, **there), at=2)
+    assert store.claim_dirty(REGION_PARTITION, 10).select("enterprise", "day", "late").rows() == [
+        (COUNTY, 1, False),
+        (OTHER, 1, False),
+        (COUNTY, 59, False),
+        (OTHER, 59, False),
+    ]  # the city that holds both has the same sum as before
+    assert store.claim_dirty(0, 10)["enterprise"].unique().to_list() == [A]
+
+
+def test_a_region_that_comes_under_another_makes_its_members_days_dirty_there(store: SqlStateStore) -> None:
+    members = table("enterprises", enterprise_row(A, region=COUNTY), enterprise_row(B, region=OTHER))
+    store.save_registry(registry_of(A, B, **table("regions", *REGION_ROWS), **members), at=1)
+    store.commit_assessment(leased(store, "assess"), commit_of(day_row(A, 1), day_row(B, 2)))
+    moved = table("regions", *REGION_ROWS[:3], REGION_ROWS[3] | {"parent": PROVINCE})
+    store.save_registry(registry_of(A, B, **moved, **members), at=2)
+    claimed = store.claim_dirty(REGION_PARTITION, 10)
+    assert claimed.select("enterprise", "day").rows() == [(CITY, 2)]
+    assert store.claim_dirty(0, 10).is_empty()
+    alone = table("enterprises", enterprise_row(A, region=COUNTY))
+    store.save_registry(registry_of(A, **moved, **alone), at=3)
+    claimed = store.claim_dirty(REGION_PARTITION, 10)
+    assert claimed.select("enterprise", "day").rows() == [(PROVINCE, 2), (CITY, 2), (OTHER, 2)]
 
 
 def test_saving_the_same_again_marks_nothing(store: SqlStateStore) -> None:

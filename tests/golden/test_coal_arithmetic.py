@@ -29,9 +29,13 @@ STEEL_YEAR = Path(__file__).parents[2] / "simulators" / "data" / "steel_industry
 def run(
     frame: pl.DataFrame, spec: dict[str, object], first: dt.date, end: dt.date, **more: pl.DataFrame
 ) -> Results:
+    world = m.registry(
+        m.points(spec),
+        meter_changes=more.get("changes", m.changes()),
+        enterprises=m.enterprises(active_from=0),
+    )
     return assess(
-        frame.lazy(), m.points(spec), more.get("changes", m.changes()), m.enterprises(active_from=0),
-        load_factors(),
+        frame.lazy(), world, load_factors(),
         window=(day_number(first), day_number(end)), as_of=day_start(day_number(end)) + 99 * D,
     ).collect()  # fmt: skip
 
@@ -41,7 +45,9 @@ def test_a_thousand_tonnes_of_coal_in_a_leap_february_are_714_3_tce() -> None:
     # a day has 34 482 758 or 34 482 759 g; × 0.7143 = 24 631 034.04 or 24 631 034.75 g → …034 or …035 g.
     # 29 × 34 482 758 = 999 999 982, so 18 days have the gram more: 18 × 24 631 035 + 11 × 24 631 034
     # = 443 358 630 + 270 941 374 = 714 300 004 g.
-    spec = m.point(1, kind="amount", stat_type=2, carrier="raw_coal", cadence_s=None, valid_from=0)
+    spec = m.point(
+        1, kind="amount", stat_type=2, carrier="raw_coal", cadence_s=None, valid_from=0, capacity=None
+    )  # fmt: skip
     february = dt.date(2024, 2, 1)
     start = day_start(day_number(february))
     days = run(m.readings(1, [(start, 10**12)]), spec, february, dt.date(2024, 3, 1)).point_days
@@ -103,7 +109,7 @@ def test_the_library_says_what_the_copies_of_the_tables_say(
     carrier: Carrier, basis: Basis, day: dt.date, grams_per_unit: str
 ) -> None:
     factor = load_factors().at(carrier, basis, day)
-    exact = Decimal(factor.kgce_per_unit.numerator) / Decimal(factor.kgce_per_unit.denominator)
+    exact = Decimal(factor.per_unit.numerator) / Decimal(factor.per_unit.denominator)
     assert exact * 1000 == Decimal(grams_per_unit)
     assert factor.source
     assert factor.edition == ("GB/T 2589-2008" if day < dt.date(2021, 4, 1) else "GB/T 2589-2020")

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from analytics.assessment import assess
 from analytics.cycle import Cycle
 from analytics.intervals import use_per_interval
+from analytics.law import load_law
 from analytics.lifecycle import advance
 from analytics.registers import deltas_from_registers
-from analytics.rules import load_rulebook
+from analytics.rulebook_loader import load_rulebook
 from analytics.specs import point_duties
 from nengshao.clock import SteppedClock
 from nengshao.domain.alerts import Alert, AlertState
@@ -167,7 +168,12 @@ def test_any_order_and_batching_with_cycles_in_between_gives_the_results_of_the_
         state.save_registry(registry, at=m.T0)
         store, clock = MemoryReadingStore(), SteppedClock(m.T0 + 30 * D)
         cycle = Cycle(
-            state, store, MemoryResultStore(), clock, m.FACTORS, load_rulebook(), span_days=rng.randint(3, 31)
+            state,
+            store,
+            MemoryResultStore(),
+            clock,
+            replace(load_law(), factors=m.FACTORS),
+            span_days=rng.randint(3, 31),
         )
         lease, ingest = (state.acquire_lease(kind, 0, "t", 600.0) for kind in ("assess", "ingest"))
         assert lease is not None
@@ -189,7 +195,7 @@ def test_any_order_and_batching_with_cycles_in_between_gives_the_results_of_the_
             frame.lazy(), registry.points, m.changes(), registry.enterprises, m.FACTORS,
             window=(m.DAY, m.DAY + 31), as_of=clock.now(),
         ).collect()  # fmt: skip
-        assert state.point_days(m.ENTERPRISE, m.DAY, m.DAY + 31).equals(whole.point_days)
+        assert state.point_days([m.ENTERPRISE], m.DAY, m.DAY + 31).equals(whole.point_days)
         assert state.enterprise_days([m.ENTERPRISE], m.DAY, m.DAY + 31).equals(whole.enterprise_days)
         assert state.blocks([m.ENTERPRISE], m.T0, m.T0 + 31 * D).equals(whole.blocks)
     finally:

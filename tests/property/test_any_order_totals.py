@@ -16,8 +16,7 @@ import polars as pl
 import pytest
 
 from analytics.cycle import Cycle
-from analytics.factor_library import load_factors
-from analytics.rules import load_rulebook
+from analytics.law import load_law
 from ingest.ingestor import Ingestor
 from nengshao.clock import SteppedClock
 from nengshao.domain.codes import PointKey
@@ -138,9 +137,7 @@ class Run:
             settings=SETTINGS, dialects={"national": Dialect(valid=1)}, spool_dir=folder / "spool",
             subscriber=self.door,  # type: ignore[arg-type]  # a door in the Subscriber's place
         )  # fmt: skip
-        self.cycle = Cycle(
-            self.state, self.readings, MemoryResultStore(), clock, load_factors(), load_rulebook()
-        )
+        self.cycle = Cycle(self.state, self.readings, MemoryResultStore(), clock, load_law())
 
     def take(self, given: Sequence[Sequence[Message]]) -> None:
         for batch in given:
@@ -190,7 +187,7 @@ def in_order(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 def test_the_run_in_order_has_every_kind_of_total(in_order: Run) -> None:
     assert booked(in_order.state)["stored"] == in_order.readings.count() == DISTINCT
     first, end = accounting_day(ACTIVE_FROM), accounting_day(NOW)
-    days = in_order.state.point_days(ENTERPRISE, first, end)
+    days = in_order.state.point_days([ENTERPRISE], first, end)
     register, output, power, gas, coal = (
         days.filter(pl.col("point") == key.point)
         for key in (

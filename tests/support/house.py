@@ -13,8 +13,7 @@ from typing import Any
 import polars as pl
 
 from analytics.cycle import Cycle, CycleReport
-from analytics.factor_library import load_factors
-from analytics.rules import load_rulebook
+from analytics.law import load_law
 from api.auth import TokenAuthenticator
 from api.ports import ApiFacts, ApiPorts
 from api.service import create_api
@@ -103,13 +102,13 @@ class Process:
         for name, wrap in wraps.items():
             ports[name] = wrap(ports[name])
         self.state, self.readings, self.results = ports["state"], ports["readings"], ports["results"]
-        self.subscriber, self.telemetry, self.rules = ports["subscriber"], Telemetry(), load_rulebook()
+        self.subscriber, self.telemetry, self.law = ports["subscriber"], Telemetry(), load_law()
         self.ingestor = Ingestor(
             self.state, self.readings, home.clock, self.telemetry, partition=0, partitions=1, holder=holder,
             settings=home.settings, dialects=DIALECTS, spool_dir=home.folder / "spool",
             subscriber=self.subscriber,
         )  # fmt: skip
-        self.cycle = Cycle(self.state, self.readings, self.results, home.clock, load_factors(), self.rules)
+        self.cycle = Cycle(self.state, self.readings, self.results, home.clock, self.law)
         self.pipeline = Pipeline(self.state, [ports["notifier"]], home.clock, self.telemetry)
 
     # ----------------------------------------------------------------------------------- lines 1 to 7
@@ -163,9 +162,8 @@ class Process:
             self.state, self.readings, self.results, self.telemetry, {"state": self.state.ping},
             in_flight=lambda: self.in_flight,
         )  # fmt: skip
-        rules = {rule.name: rule for rule in self.rules}
         guard = TokenAuthenticator.for_token(TOKEN)
-        service = create_api(ports, ApiFacts(guard, 1_000_000, 1, rules), self.clock)
+        service = create_api(ports, ApiFacts(guard, 1_000_000, 1, self.law.rules), self.clock)
         return Api(self._state, guard, clock=self.clock, _app=(guard, service))
 
     # ------------------------------------------------------------------------------------------ ends
@@ -195,11 +193,13 @@ def as_bytes(frame: pl.DataFrame) -> bytes:
 
 def totals_of(state: Any, enterprises: list[str], first: int, end: int) -> dict[str, bytes]:
     """Every total of these enterprises in [first, end) accounting days, as bytes by name of the frame."""
-    points = pl.concat([state.point_days(name, first, end) for name in enterprises])
     since, until = day_start(first), day_start(end)
     return {
         "ENTERPRISE_DAYS": as_bytes(state.enterprise_days(enterprises, first, end)),
-        "POINT_DAYS": as_bytes(points),
+        "POINT_DAYS": as_bytes(state.point_days(enterprises, first, end)),
+        "SCOPE_DAYS": as_bytes(state.scope_days(enterprises, first, end)),
+        "INTENSITY": as_bytes(state.intensity(enterprises)),
+        "MEASURES": as_bytes(state.measures(enterprises)),
         "BLOCKS": as_bytes(state.blocks(enterprises, since, until)),
         "PROGRESS": as_bytes(state.progress(enterprises)),
     }

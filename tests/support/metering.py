@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from nengshao.domain.codes import PointKey, credit_code_check_character
-from nengshao.domain.factors import Basis, CoalFactor, Confidence, FactorTable
+from nengshao.domain.factors import Basis, Confidence, Factor, FactorTable
 from nengshao.domain.time import day_number, day_start
 from nengshao.domain.units import Carrier
 from nengshao.frames import METER_CHANGES, POINTS, QUOTAS, READINGS
@@ -30,7 +30,7 @@ def point(number: int, **changes: Any) -> dict[str, Any]:
     row: dict[str, Any] = {
         "point": number, "enterprise": ENTERPRISE, "data_code": f"{number:016d}", "stat_type": 0,
         "meter": "00", "name": f"点{number}", "device": "D", "carrier": "electricity", "kind": "register",
-        "role": "input", "feeds_total": True, "unit": "kWh", "ratio_num": 1, "ratio_den": 1,
+        "role": "input", "use": "energy", "parent": None, "feeds_total": True, "unit": "kWh", "ratio_num": 1, "ratio_den": 1,
         "cadence_s": QUARTER, "grace_s": 3600, "max_estimate_s": 4 * 3600, "capacity": 1_000_000,
         "register_modulus": None, "expected_daily": 2_400_000, "valid_from": T0, "valid_to": None,
     }  # fmt: skip
@@ -85,11 +85,11 @@ def quota(
     tce: int, *, basis: str = "calorific", enterprise: str = ENTERPRISE, year: int = 2025
 ) -> pl.DataFrame:
     """QUOTAS with one row, officially confirmed."""
-    row = (enterprise, year, basis, "total", tce * 1_000_000, "linear", "a document", "official")
+    row = (enterprise, year, basis, "total", "base", tce * 1_000_000, "linear", "a document", "official")
     return pl.DataFrame([row], schema=dict(QUOTAS.schema), orient="row")
 
 
-def factor(carrier: Carrier, basis: Basis, value: str, **more: Any) -> CoalFactor:
+def factor(carrier: Carrier, basis: Basis, value: str, **more: Any) -> Factor:
     """A factor row, transcribed, valid for ever since 2008."""
     facts: dict[str, Any] = {
         "edition": "test", "source": "test", "confidence": Confidence.TRANSCRIBED,
@@ -97,7 +97,7 @@ def factor(carrier: Carrier, basis: Basis, value: str, **more: Any) -> CoalFacto
     }  # fmt: skip
     facts |= more
     name = f"{carrier}/{basis}/{facts['valid_from']}"
-    return CoalFactor(factor_id=name, carrier=carrier, basis=basis, kgce_per_unit=Fraction(value), **facts)
+    return Factor(factor_id=name, carrier=carrier, basis=basis, per_unit=Fraction(value), **facts)
 
 
 FACTORS = FactorTable(
@@ -106,6 +106,8 @@ FACTORS = FactorTable(
         factor(Carrier.ELECTRICITY, Basis.EQUIVALENT, "0.3", confidence=Confidence.RECALLED),
         factor(Carrier.RAW_COAL, Basis.CALORIFIC, "0.7143"),
         factor(Carrier.RAW_COAL, Basis.EQUIVALENT, "0.7143"),
+        factor(Carrier.ELECTRICITY, Basis.CARBON, "0.5"),
+        factor(Carrier.RAW_COAL, Basis.CARBON, "2"),
     )
 )
 

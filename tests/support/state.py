@@ -15,7 +15,7 @@ import pytest
 
 from nengshao.domain.codes import PointKey, credit_code_check_character
 from nengshao.domain.readings import Reason, Source
-from nengshao.frames import ENTERPRISE_DAYS, POINT_DAYS, POINTS, Contract
+from nengshao.frames import BLOCKS, ENTERPRISE_DAYS, POINT_DAYS, POINTS, Contract
 from nengshao.ports import LEDGER_SCHEMA, AssessmentCommit, Lease, QuarantineEntry
 from nengshao.registry import ENTERPRISES, Registry
 from nengshao.stores.state import SqlStateStore, open_state
@@ -153,15 +153,4 @@ def commit_of(
 
 
 NO_SPANS = pl.DataFrame(schema={"enterprise": pl.String, "start": pl.Int64, "end": pl.Int64})
-NO_BLOCKS = pl.DataFrame(
-    schema={
-        "enterprise": pl.String,
-        "point": pl.Int64,
-        "start": pl.Int64,
-        "end": pl.Int64,
-        "sign": pl.Int8,
-        "amount": pl.Int64,
-        "calorific_g": pl.Int64,
-        "equivalent_g": pl.Int64,
-    }
-)
+NO_BLOCKS = BLOCKS.empty()

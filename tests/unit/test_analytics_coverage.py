@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from analytics.assessment import Results, assess
-from analytics.coal import factors_per_day, to_standard_coal
+from analytics.conversion import factor_classes, factors_per_day, to_coal_and_carbon
 from nengshao.domain.errors import FrameContractError
 from nengshao.domain.factors import Basis, Confidence, FactorTable
 from nengshao.domain.units import Carrier
@@ -23,8 +23,9 @@ def run(
     frames: list[pl.DataFrame], *specs: dict[str, Any], as_of: int = m.T0 + 99 * D, **more: Any
 ) -> Results:
     return assess(
-        pl.concat(frames).sort("point", "ts").lazy(), m.points(*specs), m.changes(),
-        more.get("enterprises", m.enterprises()), more.get("factors", m.FACTORS),
+        pl.concat(frames).sort("point", "ts").lazy(),
+        m.registry(m.points(*specs), enterprises=more.get("enterprises", m.enterprises())),
+        more.get("factors", m.FACTORS),
         window=(m.DAY, m.DAY + more.get("days", 1)), as_of=as_of,
     ).collect()  # fmt: skip
 
@@ -119,7 +120,8 @@ def test_without_a_factor_the_total_says_so_and_is_no_number() -> None:
     total = run([full()], m.point(1, carrier="heat")).enterprise_days.row(0, named=True)
     assert total["calorific_g"] is None
     assert total["equivalent_g"] is None
-    assert total["no_factor"] == "heat:calorific,heat:equivalent"
+    assert total["carbon_g"] is None
+    assert total["no_factor"] == "heat:calorific,heat:carbon,heat:equivalent"
     assert not total["calorific_confirmed"]
 
 
@@ -160,7 +162,7 @@ def test_an_unpublished_feeding_point_keeps_the_day_open_and_a_sub_meter_does_no
 def test_events_of_the_window_are_given() -> None:
     reads = m.readings(1, m.kwh(0, 1, 900, 3))
     assessment = assess(
-        reads.lazy(), m.points(m.point(1)), m.changes(), m.enterprises(), m.FACTORS,
+        reads.lazy(), m.registry(m.points(m.point(1))), m.FACTORS,
         window=(m.DAY, m.DAY + 1), as_of=m.T0 + D,
     )  # fmt: skip
     assert assessment.events.collect()["event"].to_list() == ["spike"]
@@ -168,7 +170,7 @@ def test_events_of_the_window_are_given() -> None:
 
 def test_an_overflow_is_our_bug_and_says_so() -> None:
     huge = m.readings(1, [(m.T0, 9 * 10**18)])
-    spec = m.point(1, kind="amount", stat_type=1)
+    spec = m.point(1, kind="amount", stat_type=1, capacity=None)
     table = FactorTable(
         (m.factor(Carrier.ELECTRICITY, Basis.CALORIFIC, "5000", confidence=Confidence.COPIED),)
     )
@@ -178,7 +180,69 @@ def test_an_overflow_is_our_bug_and_says_so() -> None:
 
 def test_grams_are_rounded_half_to_even_once() -> None:
     table = FactorTable((m.factor(Carrier.ELECTRICITY, Basis.CALORIFIC, "0.5"),))
-    frame = pl.LazyFrame({"carrier": ["electricity"] * 3, "day": [m.DAY] * 3, "amount": [1, 3, 5]})
-    days = factors_per_day(table, first_day=m.DAY, end_day=m.DAY + 1)
-    frame = frame.with_columns(pl.col("day").cast(pl.Int32), pl.col("amount").cast(pl.Int64))
-    assert to_standard_coal(frame, days).collect()["calorific_g"].to_list() == [0, 2, 2]  # 0.5, 1.5, 2.5
+    world = m.registry(m.points(m.point(1)))
+    classes = factor_classes(world.points, world.enterprises, world.heating_values, table)
+    days = factors_per_day(table, classes, first_day=m.DAY, end_day=m.DAY + 1)
+    schema = {"factor_class": pl.Int32, "day": pl.Int32, "amount": pl.Int64}
+    frame = pl.LazyFrame([(0, m.DAY, amount) for amount in (1, 3, 5)], schema=schema, orient="row")
+    grams = to_coal_and_carbon(frame, days).sort("amount").collect()["calorific_g"]
+    assert grams.to_list() == [0, 2, 2]  # 0.5, 1.5, 2.5
+
+
+# ------------------------------------------------------------------------------------------------ scopes
+
+GRID, GAS_FEED, SOLAR, GREEN, SOLD = (
+    m.point(1), m.point(2, use="feedstock"), m.point(3, use="non_fossil"),
+    m.point(4, use="certificate", role="sub"), m.point(5, role="output"),
+)  # fmt: skip
+
+
+def scopes(result: Results, column: str = "calorific_g") -> dict[str, int | None]:
+    return dict(result.scope_days.select("scope", column).iter_rows())
+
+
+def test_every_scope_of_a_day_is_counted_from_its_points() -> None:
+    # 96 kWh a day each and per unit: grid 1, feedstock 2, solar 3, certificates 4, sold 5.
+    reads = [full(n, each=float(n)) for n in range(1, 6)]
+    result = run(reads, GRID, GAS_FEED, SOLAR, GREEN, SOLD)
+    day = {n: round(96 * n * 122.9) for n in range(1, 6)}  # g; 96 n kWh × 122.9 g are no halves
+    assert result.enterprise_days["calorific_g"].to_list() == [day[1] + day[2] + day[3] - day[5]]
+    assert scopes(result) == {
+        "feedstock": day[2],
+        "non_fossil": day[3] + day[4],
+        "excluding_feedstock": day[1] + day[3] - day[5],
+        "excluding_non_fossil": day[1] + day[2] - day[4] - day[5],
+        "net": day[1] - day[4] - day[5],
+    }
+
+
+def test_an_enterprise_of_plain_energy_has_no_scope_rows() -> None:
+    assert run([full()], GRID).scope_days.is_empty()
+
+
+def test_a_scope_in_which_nothing_counts_is_exactly_nothing() -> None:
+    result = run([full(1), full(3)], GRID, SOLAR)
+    assert scopes(result)["feedstock"] == 0
+    assert scopes(result)["non_fossil"] == 11_798
+
+
+def test_what_is_missing_widens_each_scope_on_its_own_side() -> None:
+    # The certificates' series is missing: at most 1 000 kWh × 24 h × 122.9 g might be non-fossil.
+    result = run([full()], GRID, GREEN)
+    most = 24_000 * 1229 // 10
+    assert scopes(result, "calorific_gap_high")["non_fossil"] == most
+    assert scopes(result, "calorific_gap_low")["net"] == -most
+    assert scopes(result, "calorific_gap_high")["net"] == 0
+    assert result.enterprise_days["calorific_gap_high"].to_list() == [0]
+
+
+def test_recovered_energy_is_shown_and_never_added() -> None:
+    result = run([full(1), full(2)], GRID, m.point(2, role="recovered"))
+    assert result.enterprise_days["calorific_g"].to_list() == [11_798]
+    assert result.point_days.filter(pl.col("point") == 2)["calorific_g"].to_list() == [11_798]
+
+
+def test_carbon_stands_beside_both_bases_of_coal() -> None:
+    row = run([full()], GRID).enterprise_days.row(0, named=True)
+    # 96 kWh × 0.1229, × 0.3 and × 0.5
+    assert (row["calorific_g"], row["equivalent_g"], row["carbon_g"]) == (11_798, 28_800, 48_000)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import polars as pl
 import pytest
 
 from analytics.lifecycle import advance, endings
-from analytics.rules import load_rulebook
+from analytics.notices import notices_of
+from analytics.rulebook_loader import load_rulebook
 from nengshao.domain.alerts import Alert, AlertState, Transition
-from nengshao.domain.rules import Judgement, Rule, Verdict
+from nengshao.domain.rules import Band, Judgement, Rule, Severity, Verdict
+from nengshao.ports import Notice
 
 RULE: Rule = next(rule for rule in load_rulebook() if rule.name == "total-energy-ahead-of-pace")
 RULES = {RULE.name: RULE}  # hold: 2 d
@@ -116,6 +119,13 @@ def test_an_alert_whose_rule_was_withdrawn_is_resolved() -> None:
     assert (ended.state, step.reason) == (AlertState.RESOLVED, "rule_withdrawn")
 
 
+def test_an_alert_whose_rule_is_switched_off_is_resolved() -> None:
+    alerts, _ = play("bbb")
+    off = {RULE.name: replace(RULE, is_enabled=False)}
+    (ended,), (step,) = advance(alerts, endings(alerts, [], at=5 * D), off, 5 * D)
+    assert (ended.state, step.reason) == (AlertState.RESOLVED, "rule_withdrawn")
+
+
 def test_an_alert_whose_subject_is_gone_ends() -> None:
     alerts, _ = play("bbb")
     ends = endings(alerts, [], at=5 * D)
@@ -123,7 +133,130 @@ def test_an_alert_whose_subject_is_gone_ends() -> None:
     assert endings(alerts, [judgement("b", 3)], at=5 * D) == []
 
 
+def test_a_judgement_that_only_corrects_an_earlier_period_keeps_no_alert_open() -> None:
+    alerts, _ = play("bbb")
+    revised = replace(judgement("b", 2), corrects=True)
+    (end,) = endings(alerts, [revised], at=5 * D)
+    assert advance(alerts, [revised, end], RULES, 5 * D)[0][0].state is AlertState.RESOLVED
+
+
 def test_the_confirmation_of_the_last_breach_is_the_alerts() -> None:
     unsure = replace(judgement("b", 1), is_confirmed=False)
     (alert,), _ = advance(play("b")[0], [unsure], RULES, 0)
     assert not alert.is_confirmed
+
+
+# ------------------------------------------------------------------------------------------- severities
+
+BANDS = (
+    Band(1.0, Severity.YELLOW, "Ⅰ"), Band(1.1, Severity.ORANGE, "Ⅱ"), Band(1.2, Severity.RED, "Ⅲ"),
+)  # fmt: skip
+BANDED = {RULE.name: replace(RULE, bands=BANDS, hold_s=0)}
+
+
+def breach(band: int, day: float, ceiling: int | None = None) -> Judgement:
+    return replace(judgement("b", day), band=band, ceiling=band if ceiling is None else ceiling)
+
+
+def colours(*given: Judgement, rules: dict[str, Rule] = BANDED) -> list[tuple[str, str, str]]:
+    """What each step says of one judgement a cycle: reason, severity, level."""
+    alerts: list[Alert] = []
+    steps: list[Transition] = []
+    for judged in given:
+        alerts, taken = advance(alerts, [judged], rules, judged.at)
+        steps += taken
+    return [(step.reason, step.alert.severity, step.alert.level) for step in steps]
+
+
+def test_severity_and_level_follow_the_worst_band_surely_breached() -> None:
+    assert colours(breach(0, 0), breach(2, 1), breach(2, 2), breach(1, 3), judgement("o", 4)) == [
+        ("breached", "yellow", "Ⅰ"),
+        ("held", "yellow", "Ⅰ"),
+        ("escalated", "red", "Ⅲ"),
+        ("eased", "orange", "Ⅱ"),
+        ("ended", "orange", "Ⅱ"),
+    ]
+
+
+def test_an_alert_begins_as_bad_as_is_sure() -> None:
+    assert colours(breach(1, 0, ceiling=2)) == [("breached", "orange", "Ⅱ"), ("held", "orange", "Ⅱ")]
+
+
+def test_what_may_still_be_as_bad_is_not_eased() -> None:
+    doubtful = breach(0, 1, ceiling=2)
+    assert colours(breach(2, 0), doubtful)[2:] == []
+    assert colours(breach(2, 0), breach(0, 1, ceiling=1))[2:] == [("eased", "orange", "Ⅱ")]
+    assert colours(breach(2, 0), judgement("i", 1), breach(2, 2))[2:] == []
+
+
+def test_a_pending_alert_fires_in_the_colour_it_has_by_then() -> None:
+    held = {RULE.name: replace(RULE, bands=BANDS, hold_s=2 * D)}
+    story = [breach(0, 0), breach(2, 1), breach(1, 2), breach(1, 3)]
+    assert colours(*story, rules=held) == [("breached", "yellow", "Ⅰ"), ("held", "orange", "Ⅱ")]
+
+
+def test_a_revision_of_an_earlier_period_says_nothing_of_how_bad_it_is_now() -> None:
+    alerts, _ = advance([], [breach(1, 0), breach(2, 3)], BANDED, 3 * D)
+    earlier = replace(breach(0, 1), corrects=True)
+    assert advance(alerts, [earlier], BANDED, 4 * D) == (alerts, [])
+    same = replace(breach(0, 3), corrects=True)
+    assert [step.reason for step in advance(alerts, [same], BANDED, 4 * D)[1]] == ["eased"]
+
+
+def test_a_rule_whose_colours_changed_gives_its_open_alerts_the_new_ones() -> None:
+    alerts, _ = advance([], [breach(0, 0)], BANDED, 0)
+    redder = {RULE.name: replace(RULE, bands=(Band(1.0, Severity.RED, "一级"),), hold_s=0)}
+    (alert,), (step,) = advance(alerts, [breach(0, 1)], redder, D)
+    assert (alert.severity, alert.level, step.reason) == ("red", "一级", "escalated")
+    renamed = {RULE.name: replace(RULE, bands=(Band(1.0, Severity.YELLOW, "一级"),), hold_s=0)}
+    (alert,), steps = advance(alerts, [breach(0, 1)], renamed, D)
+    assert (alert.severity, alert.level, steps) == ("yellow", "一级", [])
+
+
+# --------------------------------------------------------------------------------------------- notices
+
+ENTERPRISES = pl.DataFrame({"enterprise": ["E"], "name": ["一钢"]})
+
+
+def told(*given: Judgement) -> list[Notice]:
+    """What people are told over one cycle per judgement."""
+    alerts: list[Alert] = []
+    notices: list[Notice] = []
+    for judged in given:
+        moved, steps = advance(alerts, [judged], BANDED, judged.at)
+        alerts = [alert for alert in moved if alert.is_open]
+        notices += notices_of(steps, BANDED, ENTERPRISES, as_of=judged.at)
+    return notices
+
+
+def test_people_are_told_of_colour_and_printed_level_and_not_of_easing() -> None:
+    notices = told(breach(0, 0), breach(2, 1), breach(1, 2), judgement("o", 3))
+    assert [(notice.reason, notice.subject.split(" ")[0]) for notice in notices] == [
+        ("fired", "【黄色预警（Ⅰ）】一钢"),
+        ("escalated/red", "【升级为红色预警（Ⅲ）】一钢"),
+        ("resolved", "【橙色预警解除（Ⅱ）】一钢"),
+    ]
+    chinese, english = notices[1].body.splitlines()
+    assert chinese.startswith("一钢：升级为红色预警（Ⅲ），")
+    assert english.startswith("E: raised to red alert (Ⅲ), ")
+
+
+def test_an_unconfirmed_alert_says_so_and_a_corrected_one_is_told_as_a_correction() -> None:
+    (fired,) = told(replace(breach(0, 0), is_confirmed=False))
+    assert "不作为执法依据" in fired.body.splitlines()[-1]
+    _, corrected = told(breach(0, 0), judgement("c", 0))
+    assert (corrected.reason, corrected.subject[:8]) == ("corrected", "【黄色预警更正（")
+
+
+def test_each_colour_is_told_once_however_often_the_alert_eases_in_between() -> None:
+    story = [breach(0, 0), breach(1, 1), breach(0, 2), breach(1, 3), breach(2, 4)]
+    ids = [(notice.reason, notice.notice_id) for notice in told(*story)]
+    assert [reason for reason, _ in ids] == ["fired", "escalated/orange", "escalated/orange", "escalated/red"]
+    assert len({notice_id for _, notice_id in ids}) == 3  # the outbox keeps one notice of an id
+
+
+def test_an_alert_that_never_fired_is_not_told_of() -> None:
+    pending = {RULE.name: replace(RULE, bands=BANDS)}
+    alerts, steps = advance([], [breach(0, 0), judgement("o", 1)], pending, D)
+    assert alerts[0].state is AlertState.RESOLVED
+    assert notices_of(steps, pending, ENTERPRISES, as_of=D) == []

@@ -8,8 +8,10 @@ import pytest
 
 from nengshao.domain.codes import is_credit_code
 from nengshao.domain.time import DAY_S, instant_of, parse_instant
-from nengshao.domain.units import MILLI, to_canonical
-from nengshao.registry_tables import registry_of
+from nengshao.domain.units import MILLI, Unit, to_canonical
+from nengshao.frames import STATISTICS
+from nengshao.registry_tables import loose_ends, registry_of
+from nengshao.stores.state.registry_problems import registry_problems
 from simulators.codes import fictitious_credit_code, organisation_check_character
 from simulators.faults import MANGLINGS, Fault, mangled
 from simulators.fleet import Fleet
@@ -83,7 +85,7 @@ def test_a_clean_fleet_sends_exactly_the_truth(clean):
         difference = round(used * scale) - amount
         assert difference % (int(row["register_size"] or 10**9) * scale) == 0
         checked += 1
-    assert checked == 14
+    assert checked == 15
 
 
 def test_sub_meters_measure_a_part_of_what_the_boundary_measures(clean):
@@ -104,6 +106,35 @@ def test_what_a_person_enters_is_the_months_truth(clean):
     true = clean.truth().filter(pl.col("carrier") == "raw_coal")["amount"].sum()
     assert round(entered * 1e6) == true
     assert all(line[4].endswith("-01 00:00:00") for line in lines)
+
+
+def test_a_stock_and_what_was_bought_give_what_was_used(clean):
+    lines = [
+        line.split(",")
+        for upload in clean.uploads(0, clean.end + 30 * DAY_S)
+        for line in upload.content.decode().splitlines()[1:]
+    ]
+    diesel = [line for line in lines if line[1] == "0000000002210011"]
+    bought = sum(float(line[5]) for line in diesel if line[3] == "IN")
+    stock = [(parse_instant(line[4]), float(line[5])) for line in diesel if line[3] == "STOCK"]
+    assert [(at, level) for at, level in stock[1:-1:2]] == stock[2::2]  # 期末 = the next month's 期初
+    assert (stock[0], stock[-1][0]) == ((instant_of(START), 40.0), clean.end)
+    trucks = Run("11/cement", START, 90)
+    flows = PLANTS["cement"].loads(trucks)
+    assert bought == sum(flows["diesel_in"]) / 1e6 == 25 * (bought // 25)
+    used = sum(flows["diesel_in"]) + sum(flows["diesel_stock"])
+    assert bought + stock[0][1] - stock[-1][1] == pytest.approx(used / 1e6, abs=0.001)
+    assert min(level for _, level in stock) > 0
+    truth = clean.truth().filter(pl.col("carrier") == "diesel", pl.col("tag").str.contains("2210011.2"))
+    assert truth["amount"].sum() == pytest.approx(used, abs=2000)
+
+
+def test_the_sun_shines_by_day_and_more_in_summer():
+    winter, summer = (
+        PLANTS["cement"].loads(Run("any", dt.date(2025, month, 1), 30))["pv"] for month in (1, 7)
+    )
+    assert sum(summer) > 1.3 * sum(winter) > 0
+    assert all(energy == 0 for n, energy in enumerate(summer) if not 26 <= n % 96 < 72)
 
 
 def test_a_month_is_entered_late_and_another_is_corrected_in_a_faulty_year(faulty):
@@ -174,7 +205,8 @@ def test_a_record_adds_up_and_lies_within_the_run(faulty):
     for record in faulty.fault_records:
         assert instant_of(START) <= record.start < record.end <= faulty.end
         assert sum(amount for _, amount in record.by_day) == record.true_amount
-        assert all(0 <= amount <= truth[record.point, day] for day, amount in record.by_day)
+        for day, amount in record.by_day:
+            assert abs(amount) <= abs(truth[record.point, day])
 
 
 def test_lost_amounts_are_those_that_no_correct_reading_tells(faulty):
@@ -216,23 +248,85 @@ def test_one_plant_is_ahead_of_its_quota_one_near_and_one_below(faulty):
     kgce = {"calorific": {"electricity": 0.1229, "natural_gas": 1.33, "raw_coal": 0.7143, "diesel": 1.4571,
                           "heat": 0.0341}}  # fmt: skip
     kgce["equivalent"] = kgce["calorific"] | {"electricity": 0.3}
-    used = defaultdict(float)
+    kgce["carbon"] = {"electricity": 0.5, "natural_gas": 2.16, "raw_coal": 1.98, "diesel": 3.1, "heat": 0.11}
     sign = {"input": 1, "output": -1, "sub": 0}
-    quotas = {row["enterprise"]: row for row in faulty.registry_tables()["quotas"]}
-    for enterprise, carrier, role, amount in (
-        faulty.truth().select("enterprise", "carrier", "role", "amount").iter_rows()
-    ):
-        used[enterprise] += sign[role] * kgce[quotas[enterprise]["basis"]][carrier] * amount / 1e6
-    paces = [used[enterprise] / float(row["quota_tce"]) for enterprise, row in quotas.items()]
-    assert paces == pytest.approx([1.12, 0.99, 0.90], abs=0.005)
+    points = registry_of(faulty.registry_tables()).points.select("point", "use").unique()
+    truth = faulty.truth().join(points, on="point").group_by("enterprise", "carrier", "role", "use")
+    rows = truth.agg(pl.col("amount").sum()).rows()
+
+    def pace(quota):
+        used = sum(
+            sign[role] * kgce[quota["basis"]][carrier] * amount / 1e6
+            for enterprise, carrier, role, use, amount in rows
+            if enterprise == quota["enterprise"] and (quota["scope"] == "total" or use == "energy")
+        )
+        return used / float(quota["quota_t"])
+
+    quotas = faulty.registry_tables()["quotas"]
+    paces = [pace(quota) for quota in quotas if quota["level"] == "base"]
+    assert paces == pytest.approx([1.12] * 3 + [0.99] * 3 + [0.90] * 3, abs=0.005)
+    stricter = [pace(quota) for quota in quotas if quota["level"] == "incentive"]
+    assert stricter == pytest.approx([1.12 / 0.97, 0.99 / 0.97, 0.90 / 0.97], abs=0.005)
 
 
-def test_the_registry_tables_can_be_read(faulty):
+def test_the_registry_tables_are_sound(faulty):
     registry = registry_of(faulty.registry_tables())
-    assert registry.points.height == 16
-    assert registry.meter_changes.height == 3
-    assert registry.quotas["basis"].to_list().count("equivalent") == 1
+    assert registry_problems(registry) == []
+    assert loose_ends(registry) == []
+    assert registry.points.height == 22  # 18 that send, two of them in two rows, and 2 virtual ones
+    assert registry.meter_changes.height == 5
+    assert registry.quotas.group_by("enterprise").len()["len"].to_list() == [4, 4, 4]
     assert registry.devices.filter(pl.col("cadence_s").is_null()).height == 1
+    assert set(registry.points["use"]) == {"energy", "non_fossil"}
+    assert set(registry.enterprises["region"]) < set(registry.regions["code"])
+
+
+@pytest.mark.parametrize(
+    ("name", "facts"),
+    [("制氧站用电", ("kWh", "kWh", 2000, 4000)), ("生料制备用电", ("kWh", "MWh", 1000, 1000))],
+)
+def test_a_register_whose_ratio_or_unit_changes_tells_the_truth_in_both(faulty, name, facts):
+    registry = registry_of(faulty.registry_tables())
+    old, new = registry.points.filter(pl.col("name") == name).sort("valid_from").rows(named=True)
+    assert (old["unit"], new["unit"], old["ratio_num"], new["ratio_num"]) == facts
+    assert old["valid_to"] == new["valid_from"]
+    (change,) = registry.meter_changes.filter(pl.col("point") == old["point"]).rows(named=True)
+    (record,) = [r for r in faulty.fault_records if r.point == old["point"] and "change" in r.fault.value]
+    assert record.start < change["at"] < record.end
+
+    def micro(row):  # one unit of the display in 10⁻⁶ kWh
+        return row["ratio_num"] * int(to_canonical(Unit(row["unit"]))) * 10**6
+
+    code, meter = old["data_code"], old["meter"]
+    sent = readings(faulty)[old["enterprise"], code, meter]
+    before, after = round(sent[record.start] * micro(old)), round(sent[record.end] * micro(new))
+    assert change["closing"] - before + after - change["opening"] == record.true_amount * 1000
+    assert 0 < change["closing"] - before < record.true_amount * 1000
+
+
+def test_what_a_plant_states_fits_its_energy_and_the_correction_stands(faulty):
+    stated = faulty.statistics()
+    assert stated.equals(stated.sort("version", *STATISTICS.key))
+    assert stated.select(STATISTICS.key).is_duplicated().sum() == 0
+    output = stated.filter(pl.col("indicator") == "output").sort("version")
+    standing = output.unique(["subject", "item", "first_day"], keep="last")
+    assert (output.height, standing.height) == (3 * 13, 3 * 12)
+    made = dict(standing.group_by("item").agg(pl.col("value").sum() / 1000).iter_rows())
+    truth = faulty.truth()
+    coal = truth.filter(pl.col("carrier") == "raw_coal")["amount"].sum() / 1e6
+    assert coal / made["clinker"] == pytest.approx(0.147, rel=0.03)  # t of coal a tonne
+    furnace = truth.filter(pl.col("tag").str.starts_with("0101"))["amount"].sum() / 1e6
+    assert furnace / made["eaf_steel"] == pytest.approx(0.486, rel=0.03)  # MWh a tonne
+
+
+def test_regions_state_last_year_and_the_quarters_that_are_over(clean):
+    stated = clean.statistics().filter(pl.col("subject").str.len_chars() == 6)
+    gdp = stated.filter(pl.col("indicator") == "gdp_comparable")
+    assert dict(gdp.group_by("state").len().iter_rows()) == {"final": 2 * 4, "preliminary": 2 * 1}
+    last_year, this = (gdp.filter(pl.col("state") == s)["value"] for s in ("final", "preliminary"))
+    assert set(last_year) == {650_000_000, 300_000_000}
+    assert set(this) == {650_000 * 1052, 300_000 * 1048}  # 10⁻³ of 10⁴ CNY, grown by 5.2 % and 4.8 %
+    assert Fleet(1, days=3, plants=("steel",), faulty=False).statistics().height == 8
 
 
 @pytest.mark.parametrize("how", MANGLINGS)
@@ -251,6 +345,8 @@ def test_the_real_plants_check_figures():
     assert plant.truth().height == 365
     registry = registry_of(plant.registry_tables())
     assert registry.enterprises["enterprise"].to_list() == [ENTERPRISE]
+    assert registry_problems(registry) == loose_ends(registry) == []
+    assert plant.statistics().equals(STATISTICS.empty())
 
 
 def test_a_file_of_another_order_is_refused(tmp_path):

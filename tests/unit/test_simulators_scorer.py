@@ -114,6 +114,24 @@ def test_a_monthly_figure_is_compared_over_its_month():
     assert s.wrongly_measured_share == 0.0
 
 
+def test_a_class_is_scored_by_kind_of_point_too():
+    stuck = record(Fault.STUCK, NOON, NOON + 3600, 40_000)
+    for kind in ("register", "amount"):
+        s = score(truth([1_000_000], kind=kind), [stuck], result([(1_500_000, DAY_S, 0, 0)]), NONE)
+        assert set(s.kinds) == {f"stuck/{kind}"}
+        assert s.kinds[f"stuck/{kind}"] == s.classes["stuck"]
+        assert s.kinds[f"stuck/{kind}"].unnoticed == 1
+
+
+def test_a_tank_that_was_filled_is_negative_use_and_missing_if_nobody_says_so():
+    t = truth([-1_000_000, 200_000], kind="stock")
+    right = score(t, [], result([(-1_000_000, DAY_S, 0, 0), (200_000, DAY_S, 0, 0)]), NONE)
+    assert (right.total, right.wrongly_measured_share) == (1_200_000 * 3600, 0.0)
+    lacking = score(t, [], result([(None, 0, 0, DAY_S), (200_000, DAY_S, 0, 0)]), NONE)
+    assert lacking.wrongly_missing_share == 1_000_000 / 1_200_000
+    assert lacking.wrongly_measured_share == 0.0
+
+
 def test_a_score_of_a_whole_fleet_is_plain_data_with_every_class():
     fleet = Fleet(3, days=90, per_message=96)
     t = fleet.truth()
@@ -121,6 +139,8 @@ def test_a_score_of_a_whole_fleet_is_plain_data_with_every_class():
     perfect = t.join(full, how="cross")
     report = score(t, fleet.fault_records, perfect, NONE).to_dict()
     assert set(report["classes"]) == set(Fault)
+    assert {name.split("/")[0] for name in report["kinds"]} == set(Fault)
+    assert report["kinds"]["correction/stock"]["records"] == 1
     assert report["wrongly_missing"] == report["wrongly_measured"] == 0.0
     assert json.loads(json.dumps(report)) == report
     doubled = score(t, fleet.fault_records, perfect.with_columns(pl.col("amount") * 2), NONE).to_dict()

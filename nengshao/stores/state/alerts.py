@@ -1,17 +1,17 @@
-"""What the rules said: progress, alerts with their history, frozen explanations."""
+"""What the rules said: progress, intensity, measures, alerts with their history, frozen explanations."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from nengshao.domain.alerts import Alert, AlertState, Transition
-from nengshao.frames import PROGRESS
+from nengshao.domain.alerts import Alert, AlertState, Step, Transition
+from nengshao.frames import INTENSITY, MEASURES, PROGRESS, Contract
 from nengshao.ports import JudgementCommit, Lease
 from nengshao.stores.state.bulk import (
     columns_of,
@@ -25,9 +25,19 @@ from nengshao.stores.state.bulk import (
 from nengshao.stores.state.leases import check_lease
 from nengshao.stores.state.outbox import write_notices
 from nengshao.stores.state.part import Part
-from nengshao.stores.state.schema import alert_events, alerts, explanations, judge_todos, progress
+from nengshao.stores.state.schema import (
+    alert_events,
+    alerts,
+    explanations,
+    intensity,
+    judge_todos,
+    measures,
+    progress,
+)
 
-_OPEN = (AlertState.PENDING.value, AlertState.FIRING.value)
+_FIGURES: Final = ((progress, PROGRESS), (intensity, INTENSITY), (measures, MEASURES))
+
+_OPEN: Final = (AlertState.PENDING.value, AlertState.FIRING.value)
 
 
 class SqlAlerts(Part):
@@ -43,8 +53,11 @@ class SqlAlerts(Part):
             check_lease(connection, lease)
             cleared = [{"enterprise": name, "generation": commit.enterprises[name]} for name in judged]
             delete_each(connection, judge_todos, cleared)
-            delete_each(connection, progress, [{"enterprise": name} for name in judged])
-            run_many(connection, sa.insert(progress), rows_of(commit.progress, PROGRESS.schema))
+            for (table, contract), frame in zip(
+                _FIGURES, (commit.progress, commit.intensity, commit.measures), strict=True
+            ):
+                delete_each(connection, table, [{"enterprise": name} for name in judged])
+                run_many(connection, sa.insert(table), rows_of(frame, contract.schema))
             self._write_alerts(connection, commit.alerts)
             _write_events(connection, commit.transitions)
             _write_explanations(connection, commit.explanations, commit.at)
@@ -63,14 +76,27 @@ class SqlAlerts(Part):
 
     def progress(self, enterprises: Sequence[str] | None = None) -> pl.DataFrame:
         """PROGRESS rows, all or of those enterprises, sorted by key."""
-        query = sa.select(*columns_of(progress, PROGRESS.schema))
+        return self._figures(progress, PROGRESS, enterprises)
+
+    def intensity(self, enterprises: Sequence[str] | None = None) -> pl.DataFrame:
+        """INTENSITY rows, all or of those enterprises, sorted by key."""
+        return self._figures(intensity, INTENSITY, enterprises)
+
+    def measures(self, enterprises: Sequence[str] | None = None) -> pl.DataFrame:
+        """MEASURES rows as last judged, sorted by key."""
+        return self._figures(measures, MEASURES, enterprises)
+
+    def _figures(
+        self, table: sa.Table, contract: Contract, enterprises: Sequence[str] | None
+    ) -> pl.DataFrame:
+        query = sa.select(*columns_of(table, contract.schema))
         with self._db.reading() as connection:
             rows: Sequence[Any]
             if enterprises is None:
                 rows = connection.execute(query).all()
             else:
-                rows = select_among(connection, query, progress.c.enterprise, enterprises)
-        return frame_of(rows, PROGRESS.schema).sort(PROGRESS.key)
+                rows = select_among(connection, query, table.c.enterprise, enterprises)
+        return frame_of(rows, contract.schema).sort(contract.key)
 
     def open_alerts(self, partition: int) -> list[Alert]:
         """Pending and firing alerts of the partition's enterprises, sorted by alert_id."""
@@ -124,7 +150,7 @@ def _write_events(connection: Connection, transitions: Sequence[Transition]) -> 
             "at": step.at,
             "before": step.before.value if step.before else "",
             "after": step.alert.state.value,
-            "reason": step.reason,
+            "reason": step.reason.value,
         }
         for step in transitions
     ]
@@ -143,4 +169,5 @@ def _alert_of(row: Mapping[Any, Any]) -> Alert:
 
 def _step_of(row: Mapping[Any, Any]) -> Mapping[str, Any]:
     before = AlertState(row["before"]) if row["before"] else None
-    return {"at": row["at"], "before": before, "after": AlertState(row["after"]), "reason": row["reason"]}
+    after, reason = AlertState(row["after"]), Step(row["reason"])
+    return {"at": row["at"], "before": before, "after": after, "reason": reason}

@@ -59,6 +59,30 @@ def select_among(
     return found
 
 
+def select_in_spans(
+    connection: Connection,
+    select: sa.Select[Any],
+    enterprise: sa.Column[Any],
+    extent: tuple[sa.ColumnElement[Any], sa.ColumnElement[Any]],
+    spans: pl.DataFrame,
+) -> list[Any]:
+    """Rows of `select` whose extent [start, end) overlaps a span of their enterprise.
+
+    `spans`: enterprise, start, end. One query for all: spans of one transaction lie close together.
+    """
+    if spans.is_empty():
+        return []
+    mine: dict[str, list[tuple[int, int]]] = {}
+    for name, start, end in spans.select("enterprise", "start", "end").iter_rows():
+        mine.setdefault(name, []).append((start, end))
+    low, high = spans.select(pl.col("start").min(), pl.col("end").max()).row(0)
+    there = select.add_columns(enterprise, *extent).where(extent[0] < high, extent[1] > low)
+    found = select_among(connection, there, enterprise, mine)
+    return [
+        row[:-3] for row in found if any(row[-2] < end and row[-1] > start for start, end in mine[row[-3]])
+    ]
+
+
 def storable_text(text: str, length: int) -> str:
     """`text` as both databases can hold it: no NUL, no lone surrogate, at most `length` characters."""
     return text[:length].replace("\0", "\ufffd").encode("utf-8", "replace").decode()

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
+from nengshao.domain.codes import REGION_PARTITION
 from nengshao.ports import DIRTY_SCHEMA
 from nengshao.stores.state.bulk import columns_of, frame_of, rows_of, run_many, upsert
 from nengshao.stores.state.engine import next_generation
@@ -38,15 +39,19 @@ class SqlDirtyDays(Part):
 
 
 def write_dirty(connection: Connection, dirty: pl.DataFrame, partition: Callable[[str], int]) -> None:
-    """Mark the days within a transaction. `late` stays true until the day is cleared."""
+    """Mark the days within a transaction. `late` stays true until the day is cleared.
+
+    Enterprises before regions, as in every transaction that locks dirty days of both.
+    """
     if dirty.is_empty():
         return
     once = dirty.group_by("enterprise", "day").agg(pl.col("late").any())
     generation = next_generation(connection)
     rows = [
         row | {"partition": partition(row["enterprise"]), "generation": generation}
-        for row in rows_of(once, DIRTY_SCHEMA, by=("enterprise", "day"))
+        for row in rows_of(once, DIRTY_SCHEMA)
     ]
+    rows.sort(key=lambda row: (row["partition"] == REGION_PARTITION, row["enterprise"], row["day"]))
     run_many(connection, marking(connection), rows)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
@@ -19,13 +21,7 @@ class SqlLeases(Part):
     def acquire_lease(self, kind: str, partition: int, holder: str, ttl_s: float) -> Lease | None:
         """The lease if it is free, expired or this holder's own; a new holder has a new epoch."""
         with self._db.writing() as connection:
-            blank = {"kind": kind, "partition": partition, "holder": "", "epoch": 0, "expires_at": 0.0}
-            connection.execute(upsert(connection, leases).values(blank).on_conflict_do_nothing())
-            row = connection.execute(
-                sa.select(leases.c.holder, leases.c.epoch, leases.c.expires_at)
-                .where(_same(kind, partition))
-                .with_for_update()
-            ).one()
+            row = lock_lease(connection, kind, partition)
             now = store_time(connection)  # after the wait for the row
             if row.holder != holder and row.expires_at > now:
                 return None
@@ -48,6 +44,15 @@ class SqlLeases(Part):
         with self._db.writing() as connection:
             ours = sa.and_(_same(lease.kind, lease.partition), _held(lease))
             connection.execute(sa.update(leases).where(ours).values(holder="", expires_at=0.0))
+
+
+def lock_lease(connection: Connection, kind: str, partition: int) -> Any:
+    """holder, epoch, expires_at of a lease, whoever has it. Till this transaction ends nobody commits under
+    it."""
+    blank = {"kind": kind, "partition": partition, "holder": "", "epoch": 0, "expires_at": 0.0}
+    connection.execute(upsert(connection, leases).values(blank).on_conflict_do_nothing())
+    query = sa.select(leases.c.holder, leases.c.epoch, leases.c.expires_at).where(_same(kind, partition))
+    return connection.execute(query.with_for_update()).one()
 
 
 def check_lease(connection: Connection, lease: Lease, *, for_update: bool = False) -> None:

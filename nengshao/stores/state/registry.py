@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import polars as pl
@@ -13,15 +13,18 @@ from sqlalchemy.engine import Connection
 from nengshao.domain.errors import ConfigError
 from nengshao.frames import conform
 from nengshao.registry import CONTRACTS, Registry
-from nengshao.stores.state.assessments import write_judge_todos
 from nengshao.stores.state.bulk import chunks, columns_of, frame_of, rows_of, run_many
 from nengshao.stores.state.dirty import marking
 from nengshao.stores.state.engine import Database, next_generation, next_value
+from nengshao.stores.state.in_force import write_judge_todos
 from nengshao.stores.state.part import Part
+from nengshao.stores.state.regions import memberships
 from nengshao.stores.state.registry_problems import registry_problems
 from nengshao.stores.state.schema import enterprise_days, registry_tables, settings
 
+_OF_POINTS: Final = ("meter_changes", "virtual_terms")
 _VERSION: Final = "registry_version"
+_DIRTY: Final = ["enterprise", "day", "partition", "late", "generation"]
 
 
 class SqlRegistry(Part):
@@ -49,8 +52,9 @@ class SqlRegistry(Part):
     def save_registry(self, registry: Registry, *, at: int) -> None:
         """Replace the registry and mark what follows from the change; `registry.version` is not looked at.
 
-        Result days of an enterprise whose points, meter changes or activity differ become dirty; an
-        enterprise with any other difference (a quota, a device) becomes due for judgement.
+        Dirty become the result days of an enterprise whose points, virtual points, meter changes, heating
+        values, region or activity differ, and on those days every region that it joins or leaves. Who has
+        any other difference (a quota, a product, a device, a region's name) becomes due for judgement.
         Raises: ConfigError listing everything that is wrong with it; FrameContractError.
         """
         tables = {name: _conformed(registry, name) for name in CONTRACTS}
@@ -63,16 +67,16 @@ class SqlRegistry(Part):
             self._mark(connection, before, Registry(version, **tables))
 
     def _mark(self, connection: Connection, before: Registry, after: Registry) -> None:
-        changed, touched = _changed_enterprises(before, after), _touched_enterprises(before, after)
+        changed, touched = _changed_enterprises(before, after), _touched(before, after)
         if not touched:
             return
         generation = next_generation(connection)
+        write_judge_todos(connection, touched, generation, self._partition)
         _mark_result_days(connection, changed, generation)
-        todos = [
-            {"enterprise": name, "partition": self._partition(name), "generation": generation}
-            for name in touched
-        ]
-        write_judge_todos(connection, todos)
+        moved = _differing(memberships(before), memberships(after))
+        by_region = moved.group_by("region").agg("enterprise").sort("region")
+        for region, members in by_region.iter_rows():
+            _mark_region_days(connection, members, (region, self._partition(region), generation))
 
 
 def _version(connection: Connection) -> int:
@@ -105,27 +109,41 @@ def _replace(connection: Connection, tables: dict[str, pl.DataFrame]) -> None:
 def _mark_result_days(connection: Connection, enterprises: Iterable[str], generation: int) -> None:
     days = enterprise_days.c
     facts: list[Any] = [days.enterprise, days.day, days.partition, sa.false(), sa.literal(generation)]
-    names = ["enterprise", "day", "partition", "late", "generation"]
     for some in chunks(sorted(enterprises)):
         query = sa.select(*facts).where(days.enterprise.in_(some)).order_by(days.enterprise, days.day)
-        connection.execute(marking(connection).from_select(names, query))
+        connection.execute(marking(connection).from_select(_DIRTY, query))
+
+
+def _mark_region_days(connection: Connection, members: Sequence[str], region: tuple[str, int, int]) -> None:
+    """The result days of these enterprises, as days of a region (its code and partition, the generation)."""
+    day = enterprise_days.c.day
+    code, partition, generation = map(sa.literal, region)
+    for some in chunks(members):
+        query = sa.select(code, day, partition, sa.false(), generation)
+        of_members = query.where(enterprise_days.c.enterprise.in_(some)).group_by(day).order_by(day)
+        connection.execute(marking(connection).from_select(_DIRTY, of_members))
 
 
 def _changed_enterprises(before: Registry, after: Registry) -> list[str]:
-    """Enterprises whose facts differ that go into daily figures: points, meter changes, activity."""
-    points = _differing(before.points, after.points)["enterprise"]
-    activity = _differing(
-        *(side.enterprises.select("enterprise", "active_from", "active_to") for side in (before, after))
-    )
-    meters = _differing(before.meter_changes, after.meter_changes)["point"]
-    owners = pl.concat([before.points, after.points]).filter(pl.col("point").is_in(meters.implode()))
-    return sorted({*points, *activity["enterprise"], *owners["enterprise"]})
+    """Enterprises whose facts differ that go into daily figures."""
+    sides = before, after
+    tables = [_differing(*(getattr(side, name) for side in sides)) for name in ("points", "heating_values")]
+    duty = ("enterprise", "active_from", "active_to", "region")
+    tables.append(_differing(*(side.enterprises.select(duty) for side in sides)))
+    of_points = [_differing(*(getattr(side, name) for side in sides)) for name in _OF_POINTS]
+    points = pl.concat(table["point"] for table in of_points)
+    owners = pl.concat(side.points for side in sides).filter(pl.col("point").is_in(points.implode()))
+    return sorted({name for table in (*tables, owners) for name in table["enterprise"]})
 
 
-def _touched_enterprises(before: Registry, after: Registry) -> list[str]:
-    """Enterprises that differ in anything."""
-    named = ("enterprises", "devices", "points", "quotas")
-    differing = [_differing(getattr(before, name), getattr(after, name))["enterprise"] for name in named]
+def _touched(before: Registry, after: Registry) -> list[str]:
+    """Enterprises and regions that differ in anything."""
+    named = {
+        name: "code" if name == "regions" else "enterprise"
+        for name, contract in CONTRACTS.items()
+        if {"code", "enterprise"} & contract.schema.keys()
+    }
+    differing = [_differing(getattr(before, name), getattr(after, name))[key] for name, key in named.items()]
     return sorted({*_changed_enterprises(before, after), *pl.concat(differing)})
 
 

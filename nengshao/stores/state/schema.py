@@ -6,70 +6,24 @@ Integers are 64 bits wide. Instants are UTC seconds, `day` columns accounting-da
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
-import polars as pl
 import sqlalchemy as sa
-from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, LargeBinary, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Double, Index, LargeBinary, Table, Text
 
 from nengshao import frames
-from nengshao.frames import Contract
 from nengshao.registry import CONTRACTS
+from nengshao.stores.state.columns import big, big_key, json, key, of_contract, serial, text
 
 metadata: Final = sa.MetaData()
-
-SERIAL: Final = BigInteger().with_variant(Integer, "sqlite")
-"""An id the database gives, growing with time. SQLite counts only in a column called INTEGER."""
-
-_TYPES: Final[dict[Any, Any]] = {
-    pl.Int8: BigInteger,
-    pl.Int32: BigInteger,
-    pl.Int64: BigInteger,
-    pl.Float64: Double,
-    pl.Boolean: Boolean,
-    pl.String: Text,
-}
-
-
-def _big(name: str, **options: Any) -> Column[Any]:
-    return Column(name, BigInteger, nullable=False, **options)
-
-
-def _text(name: str, **options: Any) -> Column[Any]:
-    return Column(name, Text, nullable=False, **options)
-
-
-def _key(name: str) -> Column[Any]:
-    return Column(name, Text, primary_key=True)
-
-
-def _big_key(name: str) -> Column[Any]:
-    return Column(name, BigInteger, primary_key=True, autoincrement=False)
-
-
-def _serial(name: str) -> Column[Any]:
-    return Column(name, SERIAL, primary_key=True, autoincrement=True)
-
-
-def _contract_table(
-    name: str, contract: Contract, *extra: sa.schema.SchemaItem, key: tuple[str, ...] = ()
-) -> Table:
-    """A table with the contract's columns, its key (in the order of `key`, if given) as primary key."""
-    parts = key or contract.key
-    columns = [
-        Column(column, _TYPES[dtype], nullable=column not in parts)
-        for column, dtype in contract.schema.items()
-    ]
-    return Table(name, metadata, *columns, *extra, sa.PrimaryKeyConstraint(*parts))
-
 
 # ------------------------------------------------------------------------------------ the store itself
 
 settings: Final = Table(
     "settings",
     metadata,
-    _key("name"),  # "partitions", "registry_version", "generation" (SQLite's stand-in for the sequence)
-    _big("value"),
+    key("name"),  # "partitions", "registry_version", "law", "generation" (SQLite has no sequences)
+    big("value"),
 )
 
 GENERATIONS: Final = sa.Sequence("generations", metadata=metadata, data_type=BigInteger)
@@ -78,10 +32,10 @@ GENERATIONS: Final = sa.Sequence("generations", metadata=metadata, data_type=Big
 leases: Final = Table(
     "leases",
     metadata,
-    _key("kind"),  # "ingest" | "assess"
-    _big_key("partition"),
-    _text("holder"),  # "" when given back
-    _big("epoch"),  # changes of holder so far
+    key("kind"),  # "ingest" | "assess"
+    big_key("partition"),
+    text("holder"),  # "" when given back
+    big("epoch"),  # changes of holder so far
     Column("expires_at", Double, nullable=False),  # the store's clock
 )
 
@@ -90,11 +44,11 @@ leases: Final = Table(
 intents: Final = Table(
     "intents",
     metadata,
-    _serial("seq"),
-    _text("intent_id", unique=True),
-    _big("partition"),
-    _big("epoch"),
-    _big("made_at"),
+    serial("seq"),
+    text("intent_id", unique=True),
+    big("partition"),
+    big("epoch"),
+    big("made_at"),
     Column("readings", LargeBinary, nullable=False),  # READINGS as Arrow IPC, zstd; empty once struck
     Column("dirty", LargeBinary, nullable=False),  # DIRTY_SCHEMA likewise
     Column("is_struck", Boolean, nullable=False),  # kept for a while: a booking sent again is known by it
@@ -104,47 +58,47 @@ intents: Final = Table(
 ledger: Final = Table(
     "ledger",
     metadata,
-    _big_key("day"),  # of booking
-    _key("enterprise"),  # "" for every sender that is not registered
-    _key("source"),
-    _key("outcome"),
-    _key("reason"),
-    _big("count"),
+    big_key("day"),  # of booking
+    key("enterprise"),  # "" for every sender that is not registered
+    key("source"),
+    key("outcome"),
+    key("reason"),
+    big("count"),
 )
 
 corrections: Final = Table(
     "corrections",
     metadata,
-    _serial("correction_id"),
-    _big("point"),
-    _big("ts"),
-    _big("version"),
-    _big("kept"),
-    _big("lost"),
+    serial("correction_id"),
+    big("point"),
+    big("ts"),
+    big("version"),
+    big("kept"),
+    big("lost"),
     sa.UniqueConstraint("point", "ts", "version", "lost", name="corrections_once"),
 )
 
 quarantine: Final = Table(
     "quarantine",
     metadata,
-    _serial("quarantine_id"),
-    _text("fingerprint", unique=True),  # of what makes two deliveries the same entry
-    _text("enterprise"),
-    _text("device"),
-    _text("source"),
-    _text("topic"),
-    _text("reason"),
-    _text("detail"),
-    _text("sha256"),  # "" in a fold: a row that sums up what the caps no longer let in one by one
-    _big("size"),
+    serial("quarantine_id"),
+    text("fingerprint", unique=True),  # of what makes two deliveries the same entry
+    text("enterprise"),
+    text("device"),
+    text("source"),
+    text("topic"),
+    text("reason"),
+    text("detail"),
+    text("sha256"),  # "" in a fold: a row that sums up what the caps no longer let in one by one
+    big("size"),
     Column("raw", LargeBinary),  # null beyond the caps
-    _text("indexes"),  # JSON list
-    _big("arrived_at"),  # of the first
-    _big("last_at"),  # of the last
-    _big("seen"),  # deliveries
-    _big("count"),  # delivered readings
-    _big("day"),  # of booking: with the next column, the ledger row that a replay takes from
-    _text("ledger_enterprise"),
+    text("indexes"),  # JSON list
+    big("arrived_at"),  # of the first
+    big("last_at"),  # of the last
+    big("seen"),  # deliveries
+    big("count"),  # delivered readings
+    big("day"),  # of booking: with the next column, the ledger row that a replay takes from
+    text("ledger_enterprise"),
     Index("quarantine_of_enterprise", "enterprise", "quarantine_id"),
     sqlite_autoincrement=True,  # an id that was struck by a replay must never name another entry
 )
@@ -152,50 +106,50 @@ quarantine: Final = Table(
 quarantine_usage: Final = Table(
     "quarantine_usage",
     metadata,
-    _key("sender"),  # enterprise/device, or "total"
-    _big("rows"),
-    _big("raw_bytes"),
+    key("sender"),  # enterprise/device, or "total"
+    big("rows"),
+    big("raw_bytes"),
 )
 
 inbox: Final = Table(
     "inbox",
     metadata,
-    _serial("inbox_id"),
-    _text("idempotency_key", unique=True),
-    _big("partition"),
-    _text("source"),
-    _text("enterprise"),
-    _text("device"),
-    _text("topic"),
-    _text("format"),
+    serial("inbox_id"),
+    text("idempotency_key", unique=True),
+    big("partition"),
+    text("source"),
+    text("enterprise"),
+    text("device"),
+    text("topic"),
+    text("format"),
     Column("raw", LargeBinary),  # null once booked
-    _big("accepted_at"),
-    _text("submitted_by"),
+    big("accepted_at"),
+    text("submitted_by"),
     Column("quarantine_id", BigInteger),
     Column("receipt", Text),  # JSON; null while waiting
     Index("inbox_waiting", "partition", "inbox_id", sqlite_where=sa.text("receipt IS NULL"),
           postgresql_where=sa.text("receipt IS NULL")),
 )  # fmt: skip
 
-watermarks: Final = Table("watermarks", metadata, _big_key("point"), _big("watermark"))
+watermarks: Final = Table("watermarks", metadata, big_key("point"), big("watermark"))
 
 last_seen: Final = Table(
     "last_seen",
     metadata,
-    _key("enterprise"),
-    _key("device"),
-    _big("partition"),
-    _big("at"),
+    key("enterprise"),
+    key("device"),
+    big("partition"),
+    big("at"),
     Index("last_seen_of_partition", "partition"),
 )
 
 device_statuses: Final = Table(
     "device_statuses",
     metadata,
-    _key("enterprise"),
-    _key("device"),
-    _text("state"),  # as the device says: "online", "offline"
-    _big("at"),
+    key("enterprise"),
+    key("device"),
+    text("state"),  # as the device says: "online", "offline"
+    big("at"),
 )
 
 # ----------------------------------------------------------------------------------------- assessments
@@ -203,73 +157,95 @@ device_statuses: Final = Table(
 dirty_days: Final = Table(
     "dirty_days",
     metadata,
-    _key("enterprise"),
-    _big_key("day"),
-    _big("partition"),
+    key("enterprise"),
+    big_key("day"),
+    big("partition"),
     Column("late", Boolean, nullable=False),
-    _big("generation"),
+    big("generation"),
     Index("dirty_days_of_partition", "partition", "day"),
 )
 
 judge_todos: Final = Table(
     "judge_todos",
     metadata,
-    _key("enterprise"),
-    _big("partition"),
-    _big("generation"),
+    key("enterprise"),
+    big("partition"),
+    big("generation"),
     Index("judge_todos_of_partition", "partition"),
 )
 
 project_todos: Final = Table(
     "project_todos",
     metadata,
-    _key("enterprise"),
-    _big_key("day"),
-    _big("partition"),
-    _big("generation"),
+    key("enterprise"),
+    big_key("day"),
+    big("partition"),
+    big("generation"),
     Index("project_todos_of_partition", "partition", "day"),
 )
 
-point_days: Final = _contract_table(
-    "point_days", frames.POINT_DAYS, key=("enterprise", "day", "point")
+point_days: Final = Table(
+    "point_days", metadata, *of_contract(frames.POINT_DAYS, key=("enterprise", "day", "point"))
 )  # day first: they are replaced and read by enterprise and day
 
-enterprise_days: Final = _contract_table(
+enterprise_days: Final = Table(
     "enterprise_days",
-    frames.ENTERPRISE_DAYS,
-    _big("partition"),
+    metadata,
+    *of_contract(frames.ENTERPRISE_DAYS),
+    big("partition"),
     Index("enterprise_days_to_recheck", "partition", "recheck_at"),
 )
 
-blocks: Final = _contract_table("blocks", frames.BLOCKS)
+scope_days: Final = Table("scope_days", metadata, *of_contract(frames.SCOPE_DAYS))
+
+blocks: Final = Table("blocks", metadata, *of_contract(frames.BLOCKS))
+
+meter_events: Final = Table(
+    "meter_events",
+    metadata,
+    *of_contract(frames.METER_EVENTS),
+    Column("confirmed_by", Text),  # null: nobody has looked at it
+    Column("confirmed_at", BigInteger),
+    Column("note", Text),
+    Index("meter_events_by_time", "enterprise", "ts"),
+)
 
 revisions: Final = Table(
     "revisions",
     metadata,
-    _key("enterprise"),
-    _big_key("day"),
-    _big_key("seq"),  # 1, 2, … per enterprise and day
-    _big("made_at"),
-    _text("cause"),
-    Column("before", sa.JSON, nullable=False),
-    Column("after", sa.JSON, nullable=False),
+    key("enterprise"),
+    big_key("day"),
+    big_key("seq"),  # 1, 2, … per enterprise and day
+    big("made_at"),
+    text("cause"),
+    json("before"),
+    json("after"),
+    Column("decided_by", Text),  # who accepted it; null: it followed from the data
+    Column("reason", Text),
 )
 
-progress: Final = _contract_table("progress", frames.PROGRESS)
+# ----------------------------------------------------------------------------------------- judgements
+
+progress: Final = Table("progress", metadata, *of_contract(frames.PROGRESS))
+
+intensity: Final = Table("intensity", metadata, *of_contract(frames.INTENSITY))
+
+measures: Final = Table("measures", metadata, *of_contract(frames.MEASURES))
 
 alerts: Final = Table(
     "alerts",
     metadata,
-    _key("alert_id"),
-    _big("partition"),
-    _text("rule"),
-    _text("enterprise"),
-    _text("subject"),
-    _text("state"),
-    _text("severity"),
-    _big("since"),
-    _big("seen_at"),
-    _big("breached_s"),
+    key("alert_id"),
+    big("partition"),
+    text("rule"),
+    text("enterprise"),
+    text("subject"),
+    text("state"),
+    text("severity"),
+    text("level"),
+    big("since"),
+    big("seen_at"),
+    big("breached_s"),
     Column("is_insufficient", Boolean, nullable=False),
     Column("is_confirmed", Boolean, nullable=False),
     Column("fired_at", BigInteger),
@@ -281,37 +257,86 @@ alerts: Final = Table(
 alert_events: Final = Table(
     "alert_events",
     metadata,
-    _serial("event_id"),
-    _text("alert_id"),
-    _big("at"),
-    _text("before"),  # "" for an alert's first step
-    _text("after"),
-    _text("reason"),
-    sa.UniqueConstraint("alert_id", "at", "before", "after", name="alert_events_once"),
+    serial("event_id"),
+    text("alert_id"),
+    big("at"),
+    text("before"),  # "" for an alert's first step
+    text("after"),
+    text("reason"),
+    sa.UniqueConstraint("alert_id", "at", "before", "after", "reason", name="alert_events_once"),
 )
 
-explanations: Final = Table(
-    "explanations", metadata, _key("alert_id"), Column("figures", sa.JSON, nullable=False), _big("frozen_at")
+explanations: Final = Table("explanations", metadata, key("alert_id"), json("figures"), big("frozen_at"))
+
+# ------------------------------------------------------------------------- closings, statistics, law
+
+closings: Final = Table(
+    "closings",
+    metadata,
+    serial("closing_id"),
+    text("enterprise"),
+    big("first_day"),
+    big("end_day"),  # exclusive; the closings of one enterprise never overlap
+    text("closed_by"),
+    big("closed_at"),
+    text("reason"),
+    Index("closings_of_enterprise", "enterprise", "first_day"),
+)
+
+_OPEN: Final = sa.text("state = 'open'")
+
+proposals: Final = Table(
+    "proposals",
+    metadata,
+    serial("proposal_id"),
+    text("enterprise"),
+    big("day"),
+    big("made_at"),
+    text("cause"),
+    json("before"),  # what is in force
+    json("after"),
+    text("fingerprint"),  # of both
+    text("state"),  # "open" | "accepted" | "rejected" | "withdrawn"
+    Column("decided_by", Text),
+    Column("decided_at", BigInteger),
+    Column("reason", Text),
+    Index("proposals_of_enterprise", "enterprise", "day"),
+    Index("proposals_open", "enterprise", "day", unique=True, sqlite_where=_OPEN, postgresql_where=_OPEN),
+)
+
+statistics: Final = Table(
+    "statistics",
+    metadata,
+    *of_contract(frames.STATISTICS),
+    Index("statistics_of_period", "subject", "end_day"),
+)
+
+known_factors: Final = Table("known_factors", metadata, key("factor_id"), json("row"))
+
+restatements: Final = Table(
+    "restatements", metadata, serial("restatement_id"), big("made_at"), json("changes"), big("days")
 )
 
 # -------------------------------------------------------------------------------------------- registry
 
-registry_tables: Final = {name: _contract_table(name, contract) for name, contract in CONTRACTS.items()}
+registry_tables: Final = {
+    name: Table(name, metadata, *of_contract(contract)) for name, contract in CONTRACTS.items()
+}
 
 # ---------------------------------------------------------------------------------------------- outbox
 
 notices: Final = Table(
     "notices",
     metadata,
-    _serial("seq"),
-    _text("notice_id", unique=True),
-    _text("alert_id"),
-    _text("enterprise"),
-    _text("group"),
-    _text("reason"),
-    _text("subject"),
-    _text("body"),
-    _big("made_at"),
+    serial("seq"),
+    text("notice_id", unique=True),
+    text("alert_id"),
+    text("enterprise"),
+    text("group"),
+    text("reason"),
+    text("subject"),
+    text("body"),
+    big("made_at"),
     Column("outcome", Text),  # null while it still waits
     Index("notices_of_alert", "alert_id", "reason"),
     Index("notices_waiting", "seq", sqlite_where=sa.text("outcome IS NULL"),
@@ -321,12 +346,12 @@ notices: Final = Table(
 deliveries: Final = Table(
     "deliveries",
     metadata,
-    _serial("delivery_id"),
-    _text("notice_id"),
-    _text("channel"),
-    _text("outcome"),
-    _text("detail"),
-    _big("at"),
+    serial("delivery_id"),
+    text("notice_id"),
+    text("channel"),
+    text("outcome"),
+    text("detail"),
+    big("at"),
     sa.ForeignKeyConstraint(["notice_id"], ["notices.notice_id"], name="deliveries_notice"),
     Index("deliveries_of_notice", "notice_id", "channel"),
 )

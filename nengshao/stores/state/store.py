@@ -10,11 +10,14 @@ from nengshao.domain.errors import ConfigError
 from nengshao.stores.state.alerts import SqlAlerts
 from nengshao.stores.state.assessments import SqlAssessments
 from nengshao.stores.state.books import SqlBooks
+from nengshao.stores.state.closings import SqlClosings
 from nengshao.stores.state.devices import SqlDevices
 from nengshao.stores.state.dirty import SqlDirtyDays
 from nengshao.stores.state.engine import Database
+from nengshao.stores.state.events import SqlMeterEvents
 from nengshao.stores.state.inbox import SqlInbox
 from nengshao.stores.state.intents import SqlIntents
+from nengshao.stores.state.law import SqlLawBooks
 from nengshao.stores.state.leases import SqlLeases
 from nengshao.stores.state.migrations.upgrade import upgrade_schema
 from nengshao.stores.state.outbox import SqlOutbox
@@ -22,6 +25,7 @@ from nengshao.stores.state.quarantine import SqlQuarantine
 from nengshao.stores.state.quarantine_gate import QuarantineCaps
 from nengshao.stores.state.registry import SqlRegistry
 from nengshao.stores.state.schema import settings
+from nengshao.stores.state.statistics import SqlStatistics
 
 _DEFAULT_CAPS: Final = QuarantineCaps()
 
@@ -35,6 +39,10 @@ class SqlStateStore(
     SqlBooks,
     SqlDirtyDays,
     SqlAssessments,
+    SqlMeterEvents,
+    SqlClosings,
+    SqlStatistics,
+    SqlLawBooks,
     SqlAlerts,
     SqlOutbox,
     SqlRegistry,

@@ -1,4 +1,4 @@
-"""The first schema: leases, books, quarantine, results, alerts, registry.
+"""The first schema: leases, books, quarantine, results, alerts, closings, statistics, law, registry.
 
 Written out, not taken from `schema.py`: a revision says what was, whatever the schema becomes later. A test
 compares the two.
@@ -23,11 +23,16 @@ def upgrade() -> None:
     _create_devices_quarantine_and_inbox()
     _create_todos()
     _create_days()
-    _create_blocks_revisions_and_progress()
+    _create_blocks_events_and_revisions()
+    _create_judgements()
     _create_alerts()
+    _create_closings()
+    _create_statistics_and_law()
     _create_outbox()
     _create_enterprises()
-    _create_points_and_quotas()
+    _create_points()
+    _create_products()
+    _create_targets()
 
 
 def _columns(kind: Any, *names: str, nullable: bool = False) -> list[sa.Column[Any]]:
@@ -57,7 +62,9 @@ def _create_own() -> None:
         sa.PrimaryKeyConstraint("name"),
     )
     op.execute(
-        sa.text("INSERT INTO settings (name, value) VALUES ('generation', 0), ('registry_version', 0)")
+        sa.text(
+            "INSERT INTO settings (name, value) VALUES ('generation', 0), ('registry_version', 0), ('law', 0)"
+        )
     )
 
 
@@ -191,7 +198,7 @@ def _create_days() -> None:
         "point_days",
         *_text("enterprise"),
         *_big("point", "day"),
-        *_text("carrier", nullable=True),
+        *_text("carrier", "use", nullable=True),
         *_big(
             "sign",
             "amount",
@@ -200,13 +207,15 @@ def _create_days() -> None:
             "spread_s",
             "missing_s",
             "pending_s",
+            "gap_low",
             "gap_high",
             "weight_g_day",
             "calorific_g",
             "equivalent_g",
+            "carbon_g",
             nullable=True,
         ),
-        *_text("calorific_factor", "equivalent_factor", nullable=True),
+        *_text("calorific_factor", "equivalent_factor", "carbon_factor", nullable=True),
         *_big("recheck_at", nullable=True),
         sa.PrimaryKeyConstraint("enterprise", "day", "point"),
     )
@@ -214,13 +223,33 @@ def _create_days() -> None:
         "enterprise_days",
         *_text("enterprise"),
         *_big("day"),
+        *_totals(),
+        *_big("partition"),
+        sa.PrimaryKeyConstraint("enterprise", "day"),
+    )
+    op.create_index("enterprise_days_to_recheck", "enterprise_days", ["partition", "recheck_at"])
+    op.create_table(
+        "scope_days",
+        *_text("enterprise"),
+        *_big("day"),
+        *_text("scope"),
+        *_totals(),
+        sa.PrimaryKeyConstraint("enterprise", "day", "scope"),
+    )
+
+
+def _totals() -> list[sa.Column[Any]]:
+    return [
         *_big(
             "calorific_g",
             "equivalent_g",
+            "carbon_g",
             "calorific_gap_low",
             "calorific_gap_high",
             "equivalent_gap_low",
             "equivalent_gap_high",
+            "carbon_gap_low",
+            "carbon_gap_high",
             "measured_w",
             "estimated_w",
             "spread_w",
@@ -230,42 +259,85 @@ def _create_days() -> None:
             nullable=True,
         ),
         *_text("missing_points", "no_factor", nullable=True),
-        *_bool("calorific_confirmed", "equivalent_confirmed", "published", nullable=True),
+        *_bool("calorific_confirmed", "equivalent_confirmed", "carbon_confirmed", "published", nullable=True),
         *_big("recheck_at", nullable=True),
-        *_big("partition"),
-        sa.PrimaryKeyConstraint("enterprise", "day"),
-    )
-    op.create_index("enterprise_days_to_recheck", "enterprise_days", ["partition", "recheck_at"])
+    ]
 
 
-def _create_blocks_revisions_and_progress() -> None:
+def _create_blocks_events_and_revisions() -> None:
     op.create_table(
         "blocks",
         *_text("enterprise"),
-        *_big("point", "start"),
-        *_big("end", "sign", "amount", "calorific_g", "equivalent_g", nullable=True),
-        sa.PrimaryKeyConstraint("enterprise", "point", "start"),
+        *_big("via", "point", "start"),
+        *_big("end", "sign", nullable=True),
+        *_text("use", nullable=True),
+        *_big("amount", "calorific_g", "equivalent_g", "carbon_g", nullable=True),
+        sa.PrimaryKeyConstraint("enterprise", "via", "point", "start"),
     )
+    op.create_table(
+        "meter_events",
+        *_text("enterprise"),
+        *_big("point", "ts"),
+        *_text("event"),
+        *_text("confirmed_by", nullable=True),
+        *_big("confirmed_at", nullable=True),
+        *_text("note", nullable=True),
+        sa.PrimaryKeyConstraint("enterprise", "point", "ts", "event"),
+    )
+    op.create_index("meter_events_by_time", "meter_events", ["enterprise", "ts"])
     op.create_table(
         "revisions",
         *_text("enterprise"),
         *_big("day", "seq", "made_at"),
         *_text("cause"),
         *_json("before", "after"),
+        *_text("decided_by", "reason", nullable=True),
         sa.PrimaryKeyConstraint("enterprise", "day", "seq"),
     )
+
+
+def _create_judgements() -> None:
     op.create_table(
         "progress",
         *_text("enterprise"),
         *_big("year"),
-        *_text("basis", "scope"),
+        *_text("basis", "scope", "level"),
         *_big("quota_g", nullable=True),
         *_bool("quota_confirmed", nullable=True),
         *_big("as_of_day", "used_g", "low_g", "high_g", "due_g", nullable=True),
         *_double("pace", "pace_low", "pace_high", nullable=True),
+        *_big("projected_g", "projected_low_g", "projected_high_g", nullable=True),
+        *_text("projection", nullable=True),
         *_bool("is_confirmed", nullable=True),
         *_double("coverage", nullable=True),
-        sa.PrimaryKeyConstraint("enterprise", "year", "basis", "scope"),
+        sa.PrimaryKeyConstraint("enterprise", "year", "basis", "scope", "level"),
+    )
+    op.create_table(
+        "intensity",
+        *_text("enterprise", "denominator", "basis", "scope", "period"),
+        *_big("first_day", "end_day", nullable=True),
+        *_bool("is_whole", nullable=True),
+        *_big("energy_g", "low_g", "high_g", "quantity", nullable=True),
+        *_text("unit", nullable=True),
+        *_double("intensity", "intensity_low", "intensity_high", nullable=True),
+        *_double("previous", "change", "chain", "target", nullable=True),
+        *_bool("target_confirmed", nullable=True),
+        *_text("state", "norm", nullable=True),
+        *_double("limit_1", "limit_2", "limit_3", "benchmark", "baseline", nullable=True),
+        *_text("grade", nullable=True),
+        *_double("gap", nullable=True),
+        *_big("gap_g", nullable=True),
+        *_bool("norm_confirmed", "is_confirmed", nullable=True),
+        *_double("coverage", nullable=True),
+        sa.PrimaryKeyConstraint("enterprise", "denominator", "basis", "scope", "period"),
+    )
+    op.create_table(
+        "measures",
+        *_text("enterprise", "measure", "subject"),
+        *_big("at"),
+        *_double("value", "low", "high", "coverage", nullable=True),
+        *_bool("is_confirmed", nullable=True),
+        sa.PrimaryKeyConstraint("enterprise", "measure", "subject", "at"),
     )
 
 
@@ -274,7 +346,7 @@ def _create_alerts() -> None:
         "alerts",
         *_text("alert_id"),
         *_big("partition"),
-        *_text("rule", "enterprise", "subject", "state", "severity"),
+        *_text("rule", "enterprise", "subject", "state", "severity", "level"),
         *_big("since", "seen_at", "breached_s"),
         *_bool("is_insufficient", "is_confirmed"),
         *_big("fired_at", "ended_at", nullable=True),
@@ -289,7 +361,7 @@ def _create_alerts() -> None:
         *_big("at"),
         *_text("before", "after", "reason"),
         sa.PrimaryKeyConstraint("event_id"),
-        sa.UniqueConstraint("alert_id", "at", "before", "after", name="alert_events_once"),
+        sa.UniqueConstraint("alert_id", "at", "before", "after", "reason", name="alert_events_once"),
     )
     op.create_table(
         "explanations",
@@ -297,6 +369,72 @@ def _create_alerts() -> None:
         *_json("figures"),
         *_big("frozen_at"),
         sa.PrimaryKeyConstraint("alert_id"),
+    )
+
+
+def _create_closings() -> None:
+    op.create_table(
+        "closings",
+        _serial("closing_id"),
+        *_text("enterprise"),
+        *_big("first_day", "end_day"),
+        *_text("closed_by"),
+        *_big("closed_at"),
+        *_text("reason"),
+        sa.PrimaryKeyConstraint("closing_id"),
+    )
+    op.create_index("closings_of_enterprise", "closings", ["enterprise", "first_day"])
+    op.create_table(
+        "proposals",
+        _serial("proposal_id"),
+        *_text("enterprise"),
+        *_big("day", "made_at"),
+        *_text("cause"),
+        *_json("before", "after"),
+        *_text("fingerprint", "state"),
+        *_text("decided_by", nullable=True),
+        *_big("decided_at", nullable=True),
+        *_text("reason", nullable=True),
+        sa.PrimaryKeyConstraint("proposal_id"),
+    )
+    op.create_index("proposals_of_enterprise", "proposals", ["enterprise", "day"])
+    op.create_index(
+        "proposals_open",
+        "proposals",
+        ["enterprise", "day"],
+        unique=True,
+        sqlite_where=sa.text("state = 'open'"),
+        postgresql_where=sa.text("state = 'open'"),
+    )
+
+
+def _create_statistics_and_law() -> None:
+    op.create_table(
+        "statistics",
+        *_text("subject", "indicator", "item"),
+        *_big("first_day"),
+        *_big("end_day", nullable=True),
+        *_big("version"),
+        *_big("value", nullable=True),
+        *_text("unit", "state", "source", "submitted_by", "decided_by", nullable=True),
+        *_big("decided_at", nullable=True),
+        *_text("note", nullable=True),
+        sa.PrimaryKeyConstraint("subject", "indicator", "item", "first_day", "version"),
+    )
+    op.create_index("statistics_of_period", "statistics", ["subject", "end_day"])
+    op.create_table(
+        "known_factors",
+        *_text("factor_id"),
+        *_json("row"),
+        sa.PrimaryKeyConstraint("factor_id"),
+    )
+    op.create_table(
+        "restatements",
+        _serial("restatement_id"),
+        *_big("made_at"),
+        *_json("changes"),
+        *_big("days"),
+        sa.PrimaryKeyConstraint("restatement_id"),
     )
 
 
@@ -354,13 +492,14 @@ def _create_enterprises() -> None:
     )
 
 
-def _create_points_and_quotas() -> None:
+def _create_points() -> None:
     op.create_table(
         "points",
         *_big("point"),
         *_text("enterprise", "data_code", nullable=True),
         *_big("stat_type", nullable=True),
-        *_text("meter", "name", "device", "carrier", "kind", "role", nullable=True),
+        *_text("meter", "name", "device", "carrier", "kind", "role", "use", nullable=True),
+        *_big("parent", nullable=True),
         *_bool("feeds_total", nullable=True),
         *_text("unit", nullable=True),
         *_big(
@@ -379,17 +518,75 @@ def _create_points_and_quotas() -> None:
         sa.PrimaryKeyConstraint("point", "valid_from"),
     )
     op.create_table(
+        "virtual_terms",
+        *_big("point", "term"),
+        *_big("num", "den", nullable=True),
+        *_big("valid_from"),
+        *_big("valid_to", nullable=True),
+        sa.PrimaryKeyConstraint("point", "term", "valid_from"),
+    )
+    op.create_table(
         "meter_changes",
         *_big("point", "at"),
         *_big("closing", "opening", nullable=True),
         sa.PrimaryKeyConstraint("point", "at"),
     )
     op.create_table(
+        "heating_values",
+        *_text("enterprise", "carrier"),
+        *_big("heat_j", nullable=True),
+        *_text("source", "confidence", nullable=True),
+        *_big("valid_from"),
+        *_big("valid_to", nullable=True),
+        sa.PrimaryKeyConstraint("enterprise", "carrier", "valid_from"),
+    )
+
+
+def _create_products() -> None:
+    op.create_table(
+        "products",
+        *_text("enterprise", "product"),
+        *_text("name", "unit", "norm", nullable=True),
+        *_big("valid_from"),
+        *_big("valid_to", nullable=True),
+        sa.PrimaryKeyConstraint("enterprise", "product", "valid_from"),
+    )
+    op.create_table(
+        "product_shares",
+        *_text("enterprise", "product"),
+        *_big("point"),
+        *_big("num", "den", nullable=True),
+        *_big("valid_from"),
+        *_big("valid_to", nullable=True),
+        sa.PrimaryKeyConstraint("enterprise", "product", "point", "valid_from"),
+    )
+
+
+def _create_targets() -> None:
+    op.create_table(
         "quotas",
         *_text("enterprise"),
         *_big("year"),
-        *_text("basis", "scope"),
+        *_text("basis", "scope", "level"),
         *_big("quota_g", nullable=True),
         *_text("profile", "source", "confidence", nullable=True),
-        sa.PrimaryKeyConstraint("enterprise", "year", "basis", "scope"),
+        sa.PrimaryKeyConstraint("enterprise", "year", "basis", "scope", "level"),
+    )
+    op.create_table(
+        "quota_plans",
+        *_text("enterprise"),
+        *_big("year"),
+        *_text("basis", "scope"),
+        *_big("month"),
+        *_big("planned_g", nullable=True),
+        sa.PrimaryKeyConstraint("enterprise", "year", "basis", "scope", "month"),
+    )
+    op.create_table(
+        "intensity_targets",
+        *_text("enterprise"),
+        *_big("year"),
+        *_text("basis", "scope", "denominator", "level"),
+        *_big("target_mg", "reduction_ppm", "base_year", nullable=True),
+        *_text("source", "confidence", nullable=True),
+        sa.PrimaryKeyConstraint("enterprise", "year", "basis", "scope", "denominator", "level"),
     )

@@ -1,0 +1,80 @@
+"""What the books hold of subjects, gathered for `analytics.standing`, and how they stood in the past."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from analytics.balance import first_day_of_balance
+from analytics.law import Law
+from analytics.quota import year_days
+from analytics.regions import members_of, region_blocks
+from analytics.standing import Figures, first_year_of, measures_on
+from nengshao.domain.codes import is_region_code
+from nengshao.domain.rules import Measure
+from nengshao.domain.time import day_start
+from nengshao.frames import BLOCKS
+from nengshao.ports import StateStore
+from nengshao.registry import Registry
+
+
+def figures_of(
+    state: StateStore, registry: Registry, names: Sequence[str], *, today: int, recent_from: int
+) -> Figures:
+    """The figures in force of these enterprises and regions. `registry`: their rows of it."""
+    regions = [name for name in names if is_region_code(name)]
+    enterprises = [name for name in names if not is_region_code(name)]
+    first = year_days(first_year_of(registry, today=today))[0]
+    end = today + 1
+    span = day_start(first), day_start(end)
+    blocks = [state.blocks(enterprises, *span), blocks_of_regions(state, regions, span)]
+    return Figures(
+        enterprise_days=state.enterprise_days(names, first, end),
+        scope_days=state.scope_days(names, first, end),
+        blocks=pl.concat(blocks),
+        point_days=_point_days(state, registry, enterprises, (first, recent_from, end)),
+        statistics=state.statistics(names, first, end),
+        recent_from=recent_from,
+    )
+
+
+class History:
+    """How the registry's subjects stood on days of the past, by the figures in force now."""
+
+    def __init__(self, state: StateStore, registry: Registry, law: Law, *, first: int, last: int) -> None:
+        """Reads everything that the days [first, last] need, once."""
+        self._registry, self._law = registry, law
+        named = [registry.enterprises["enterprise"], registry.quotas["enterprise"]]
+        names = sorted({*pl.concat([*named, registry.intensity_targets["enterprise"]])})
+        self._figures = figures_of(
+            state, registry, names, today=last, recent_from=first_day_of_balance(first)
+        )
+
+    def measures_on(self, day: int, measure: Measure) -> pl.DataFrame:
+        """MEASURES of one measure at the end of an accounting day."""
+        return measures_on(self._figures, self._registry, self._law, measure, today=day)
+
+
+def blocks_of_regions(state: StateStore, regions: Sequence[str], span: tuple[int, int]) -> pl.DataFrame:
+    """BLOCKS of members in every partition, as their regions'."""
+    if not regions:
+        return BLOCKS.empty()
+    registry = state.registry()
+    members = members_of(registry.regions, registry.enterprises).filter(pl.col("region").is_in(regions))
+    names = members["enterprise"].unique().sort().to_list()
+    return region_blocks(state.blocks(names, *span), members, regions)
+
+
+def _point_days(
+    state: StateStore, registry: Registry, enterprises: Sequence[str], days: tuple[int, int, int]
+) -> pl.DataFrame:
+    """Every point's recent days, and the earlier ones of points that products are charged with."""
+    first, recent_from, end = days
+    recent = state.point_days(enterprises, recent_from, end)
+    makers = registry.product_shares["enterprise"].unique().sort().to_list()
+    if not makers or first >= recent_from:
+        return recent
+    charged = registry.product_shares.select("point").unique()
+    earlier = state.point_days(makers, first, recent_from).join(charged, on="point", how="semi")
+    return pl.concat([earlier, recent])

@@ -1,0 +1,176 @@
+"""`nengshao replay`: what a rule would have done on the figures in force, before anyone enables it.
+
+Day by day, through the judge and the state machine of live cycles. Nothing is written.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from rich.console import Console
+from rich.table import Table
+
+from analytics.cycle.facts import registry_of
+from analytics.cycle.history import History
+from analytics.law import load_law
+from analytics.lifecycle import advance, endings
+from analytics.rules import judgements_of
+from nengshao.app import open_state_store
+from nengshao.domain.alerts import Alert, AlertState
+from nengshao.domain.errors import ConfigError
+from nengshao.domain.rules import Measure, Rule, Severity
+from nengshao.domain.time import day_number, day_start, iso_text, local_text
+from nengshao.settings import Settings
+
+MeasuresOn = Callable[[int], pl.DataFrame]
+"""MEASURES of the rule's measure as known at the end of an accounting day, per the figures in force."""
+
+
+@dataclass(frozen=True, slots=True)
+class WouldBe:
+    """An alert that would have fired, as it would stand now, with the worst it reached while firing."""
+
+    alert: Alert
+    worst: Severity
+    worst_level: str
+
+    def with_step(self, alert: Alert) -> WouldBe:
+        """After another step."""
+        severity = Severity(alert.severity)
+        if severity.rank > self.worst.rank:
+            return WouldBe(alert, severity, alert.level)
+        return replace(self, alert=alert)
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What a rule would have done from `first` to `last`. `never_held`: alerts that never fired."""
+
+    rule: Rule
+    first: dt.date
+    last: dt.date
+    fired: tuple[WouldBe, ...]
+    never_held: int
+
+
+def replay_rule(
+    rule: Rule, measures_on: MeasuresOn, days: Iterable[int], *, region_of: Mapping[str, str]
+) -> tuple[list[WouldBe], int]:
+    """The alerts that the rule, enabled or not, would have fired on these accounting days, in the order of
+    their beginning, and how many others never held. Each day is judged at its end."""
+    rule = replace(rule, is_enabled=True)
+    known: dict[str, Alert] = {}
+    fired: dict[str, WouldBe] = {}
+    active: list[Alert] = []
+    for day in days:
+        end = day_start(day + 1)
+        judged = judgements_of(measures_on(day), [rule], region_of=region_of)
+        alerts, steps = advance(active, [*judged, *endings(active, judged, at=end)], {rule.name: rule}, end)
+        known |= {alert.alert_id: alert for alert in alerts}
+        for alert in (step.alert for step in steps if step.alert.state is AlertState.FIRING):
+            seen = fired.get(alert.alert_id, WouldBe(alert, Severity(alert.severity), alert.level))
+            fired[alert.alert_id] = seen.with_step(alert)
+        active = [alert for alert in alerts if alert.is_open]
+    ended = [replace(would_be, alert=known[name]) for name, would_be in fired.items()]
+    in_order = sorted(ended, key=lambda w: (w.alert.since, w.alert.enterprise, w.alert.subject))
+    return in_order, len(known) - len(fired)
+
+
+def replay_on_history(
+    settings: Settings,
+    name: str,
+    *,
+    rulebooks: Sequence[Path],
+    first: dt.date,
+    last: dt.date,
+    enterprises: Collection[str],
+) -> Replay:
+    """The rule of that name, of the rulebooks in the settings or these, on the figures that are in force.
+
+    `enterprises`: of these enterprises or regions only; none: of all.
+    Raises: ConfigError for an unknown rule or enterprise, or an empty range of days.
+    """
+    dirs = settings.assess
+    law = load_law(
+        factor_dirs=dirs.factor_dirs,
+        norm_dirs=dirs.norm_dirs,
+        calendar_dirs=dirs.calendar_dirs,
+        rulebook_dirs=[*dirs.rulebook_dirs, *rulebooks],
+    )
+    state = open_state_store(settings)
+    try:
+        registry = state.registry()
+        known = [*registry.enterprises["enterprise"], *registry.regions["code"]]
+        problems = [f"登记表没有 / not registered: {code}" for code in sorted(set(enterprises) - set(known))]
+        if name not in law.rules:
+            problems.append(f"没有规则 / no rule {name}: {', '.join(law.rules)}")
+        elif law.rules[name].measure is Measure.SILENT_SECONDS:
+            problems.append(f"{name}: 静默不留历史，无法回放 / silence leaves no history to replay")
+        if last < first:
+            problems.append(f"{first} … {last}: 没有一天 / no day")
+        if problems:
+            raise ConfigError(problems)
+        rule, days = law.rules[name], range(day_number(first), day_number(last) + 1)
+        history = History(
+            state, registry_of(registry, list(enterprises) or known), law, first=days[0], last=days[-1]
+        )
+        fired, never_held = replay_rule(
+            rule,
+            lambda day: history.measures_on(day, rule.measure),
+            days,
+            region_of=dict(registry.enterprises.select("enterprise", "region").iter_rows()),
+        )
+        return Replay(rule, first, last, tuple(fired), never_held)
+    finally:
+        state.close()
+
+
+def as_json(replayed: Replay) -> dict[str, Any]:
+    """The replay as JSON-able values; instants with their offset."""
+    return {
+        "rule": replayed.rule.name,
+        "from": replayed.first.isoformat(),
+        "to": replayed.last.isoformat(),
+        "never_held": replayed.never_held,
+        "alerts": [
+            {
+                "enterprise": would_be.alert.enterprise,
+                "subject": would_be.alert.subject,
+                "since": iso_text(would_be.alert.since),
+                "fired_at": _iso(would_be.alert.fired_at),
+                "ended_at": _iso(would_be.alert.ended_at),
+                "state": would_be.alert.state.value,
+                "worst_severity": would_be.worst.value,
+                "worst_level": would_be.worst_level,
+                "is_confirmed": would_be.alert.is_confirmed,
+            }
+            for would_be in replayed.fired
+        ],
+    }
+
+
+def print_replay(replayed: Replay, out: Console) -> None:
+    """The replay as a table."""
+    rule = replayed.rule
+    table = Table(
+        "企业 enterprise", "对象 subject", "起 since", "发出 fired", "止 ended", "状态 state", "最重 worst",
+        title=f"{rule.name}：{replayed.first} … {replayed.last}",
+        caption=f"{len(replayed.fired)} 条会发出，{replayed.never_held} 条未满持续时间 / "
+        f"{len(replayed.fired)} would have fired, {replayed.never_held} never held",
+    )  # fmt: skip
+    for would_be in replayed.fired:
+        alert = would_be.alert
+        moments = [local_text(at)[:16] if at else "" for at in (alert.since, alert.fired_at, alert.ended_at)]
+        worst = f"{would_be.worst.zh} {would_be.worst} {would_be.worst_level}".strip()
+        table.add_row(alert.enterprise, alert.subject, *moments, alert.state.value, worst)
+    out.print(f"{rule.summary_zh} / {rule.summary_en}", highlight=False)
+    out.print(table)
+
+
+def _iso(at: int | None) -> str | None:
+    return None if at is None else iso_text(at)
