@@ -33,7 +33,7 @@ from __future__ import annotations
 import datetime as dt
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
@@ -66,11 +66,14 @@ _CONSTANT: Final = (frozenset({"name", "value", "unit"}) | _COMMON - {"valid_fro
 _CONSTANT_UNITS: Final = {"standard_coal": "kJ/kgce"}
 
 
+_Key = tuple[Carrier, Basis, str, dt.date]
+
+
 @dataclass(slots=True)
 class _Found:
     """What the files of one directory hold, and everything that is wrong with them."""
 
-    factors: dict[tuple[Carrier, Basis, str, dt.date], Factor] = field(default_factory=dict)
+    factors: dict[_Key, Factor] = field(default_factory=dict)
     constants: dict[str, Constant] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
@@ -78,7 +81,8 @@ class _Found:
 def load_factors(overlays: Sequence[Path] = (), *, shipped: Path = SHIPPED) -> FactorTable:
     """Every row of every `*.toml` in the shipped library and in the overlays, later directories over earlier.
 
-    A row replaces one of the same carrier, basis, region and `valid_from`; a constant one of the same name.
+    A row of an overlay rules its own days; the row below it of the same carrier, basis and region rules what
+    it did not reach (the part after it as `<id>@<first day>`). A constant replaces one of the same name.
     Raises: ConfigError with every problem at once: unknown or missing keys, values that mean nothing, rows
     of one carrier, basis and region that are valid on a common day, a directory that does not exist.
     """
@@ -87,7 +91,7 @@ def load_factors(overlays: Sequence[Path] = (), *, shipped: Path = SHIPPED) -> F
         if not directory.is_dir():
             found.problems.append(f"no such directory: {directory}")
         here = _rows_of_directory(directory)
-        found.factors |= here.factors
+        found.factors = _laid_over(found.factors, here.factors)
         found.constants |= here.constants
         found.problems += here.problems
     problems = [
@@ -100,6 +104,35 @@ def load_factors(overlays: Sequence[Path] = (), *, shipped: Path = SHIPPED) -> F
     return FactorTable(
         tuple(row for _, row in sorted(found.factors.items())), found.constants.get("standard_coal")
     )
+
+
+def _laid_over(below: Mapping[_Key, Factor], above: Mapping[_Key, Factor]) -> dict[_Key, Factor]:
+    rows = list(below.values())
+    for row in above.values():
+        place = (row.carrier, row.basis, row.region)
+        rows = [
+            part
+            for other in rows
+            for part in (
+                _outside(other, row) if (other.carrier, other.basis, other.region) == place else [other]
+            )
+        ]
+    left = {(row.carrier, row.basis, row.region, row.valid_from): row for row in rows}
+    return left | dict(above)
+
+
+def _outside(row: Factor, over: Factor) -> list[Factor]:
+    """What is left of a row's validity outside that of another."""
+    parts = []
+    if row.valid_from < over.valid_from:
+        ends = [date for date in (row.valid_to, over.valid_from) if date is not None]
+        parts.append(replace(row, valid_to=min(ends)))
+    if over.valid_to is not None and (row.valid_to is None or over.valid_to < row.valid_to):
+        if row.valid_from >= over.valid_to:
+            return [row]
+        resumed = f"{row.factor_id}@{over.valid_to}" if parts else row.factor_id
+        parts.append(replace(row, factor_id=resumed, valid_from=over.valid_to))
+    return parts
 
 
 def read_rows(path: Path, table: str, problems: list[str]) -> list[Row]:

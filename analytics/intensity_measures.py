@@ -81,6 +81,9 @@ def _against(rows: pl.DataFrame, measure: Measure, reference: str) -> pl.DataFra
 
 def _states(rows: pl.DataFrame) -> pl.DataFrame:
     value, low, high = (state_number(f"intensity{end}", f"previous{other}") for end, other in CORNERS)
+    # Without a year before a missed target is still missed: falling at best, rising at worst.
+    low = pl.coalesce(low, pl.when(pl.col("intensity_low") > pl.col("target")).then(1))
+    high = pl.coalesce(high, pl.when(pl.col("intensity_high") > pl.col("target")).then(2))
     # A target that is met stands without the year before.
     rests_on = pl.col("target_confirmed") & pl.coalesce("previous_confirmed", pl.lit(value=True))
     return _measured(rows, Measure.INTENSITY_STATE, (value, low, high), rests_on)

@@ -20,6 +20,7 @@ from analytics.scopes import scope_sign
 from nengshao.domain.factors import Basis
 from nengshao.domain.time import DAY_S, accounting_day, day_start
 from nengshao.domain.units import Scope
+from nengshao.frames import SCOPE_DAYS
 
 _SERIES: Final = ("series", "enterprise", "basis", "scope", "first_day", "end_day")
 _WEIGHTS: Final = ("measured_w", "estimated_w", "missing_w", "pending_w")
@@ -65,11 +66,9 @@ def days_of_series(
     without its row nothing is deducted, so that the total is the figure and a deduction is nothing.
     """
     spans = series.select(_SERIES)
-    totals = enterprise_days.with_columns(scope=pl.lit(str(Scope.TOTAL)))
-    key = ["enterprise", "day", "scope"]
-    own = pl.union([totals, scope_days.select(totals.collect_schema().names())]).join(
-        spans, on=["enterprise", "scope"]
-    )
+    columns, key = list(SCOPE_DAYS.schema), list(SCOPE_DAYS.key)
+    totals = enterprise_days.with_columns(scope=pl.lit(str(Scope.TOTAL))).select(columns)
+    own = pl.union([totals, scope_days.select(columns)]).join(spans, on=["enterprise", "scope"])
     without = (
         totals.drop("scope")
         .join(spans.filter(pl.col("scope") != Scope.TOTAL), on="enterprise")

@@ -50,9 +50,9 @@ def from_milli(amount: int | None) -> float | None:
     return None if amount is None else amount / MILLI
 
 
-def from_micro(amount: int | None) -> float | None:
-    """Canonical units of an integer in 10⁻⁶ of them; None where it is not known."""
-    return None if amount is None else amount / MICRO
+def micro(amount: int) -> float:
+    """Canonical units of an integer in 10⁻⁶ of them."""
+    return amount / MICRO
 
 
 def share(part: int, whole: int) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
@@ -12,12 +12,11 @@ import msgspec
 from fastapi import APIRouter, Depends, Header, Path, Request, Response
 from fastapi import Query as InQuery
 from pydantic import BaseModel, Field
-from starlette.datastructures import Headers, UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
 
 from api import figures
 from api.auth import Caller, Principal
-from api.errors import BadRequest, NotFound, UnknownFormat, UploadEmpty, UploadTooLarge
+from api.bodies import MULTIPART, XLSX, Content, read_body
+from api.errors import BadRequest, NotFound
 from api.paging import Query
 from api.ports import Service, Services
 from nengshao.domain.readings import Source
@@ -25,11 +24,6 @@ from nengshao.ports import InboxEntry
 from nengshao.wire import DATA, Topic, parse_topic
 
 router = APIRouter(prefix="/v1", tags=["数据上传 readings"])
-
-_MULTIPART: Final = "multipart/form-data"
-_XLSX: Final = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
-_FORMATS: Final[Mapping[str, str]] = {"application/json": "json", "text/csv": "csv", _XLSX: "xlsx"}
-_SUFFIXES: Final[Mapping[str, str]] = {"json": "json", "csv": "csv", "xlsx": "xlsx"}
 
 COLUMNS: Final = (
     "enterpriseCode, dataCode, statType, meter, statDate, dataValue, inputType, scope, valid, uploadDate"
@@ -59,7 +53,7 @@ _BODY_SCHEMA: Final[dict[str, Any]] = {
     "requestBody": {
         "required": True,
         "content": {
-            _MULTIPART: {
+            MULTIPART: {
                 "schema": {
                     "type": "object",
                     "required": ["file"],
@@ -69,7 +63,7 @@ _BODY_SCHEMA: Final[dict[str, Any]] = {
                 }
             },
             "text/csv": {"schema": {"type": "string", "description": COLUMNS}},
-            _XLSX: {"schema": {"type": "string", "format": "binary", "description": COLUMNS}},
+            XLSX: {"schema": {"type": "string", "format": "binary", "description": COLUMNS}},
             "application/json": {
                 "schema": {
                     "type": "object",
@@ -99,14 +93,6 @@ class Upload(BaseModel):
     receipt: dict[str, Any] | None = Field(
         description="回执：各条数据的去向与原因；空：待入库 / what became of each reading, and why"
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Content:
-    """The bytes of an upload and what they are: "csv", "xlsx" or "json"."""
-
-    raw: bytes
-    format: str
 
 
 class _Envelope(msgspec.Struct):
@@ -188,43 +174,6 @@ def load_upload(service: Service, caller: Principal, upload_id: int) -> Upload:
     return upload_of(row)
 
 
-def format_of(content_type: str, filename: str | None) -> str:
-    """Csv, xlsx or json, by the file's name if it has one, else by its media type.
-
-    Raises: UnknownFormat.
-    """
-    suffix = (filename or "").rpartition(".")[2].lower()
-    found = _SUFFIXES.get(suffix) if filename else _FORMATS.get(content_type)
-    if found is None:
-        raise UnknownFormat("只接受 CSV、XLSX 或 JSON", "CSV, XLSX or JSON only")
-    return found
-
-
-async def _limited(request: Request, most: int) -> AsyncGenerator[bytes, None]:
-    """The body as it arrives, given up as soon as it is longer than `most` bytes."""
-    received = 0
-    async for chunk in request.stream():
-        received += len(chunk)
-        if received > most:
-            raise UploadTooLarge(f"至多 {most} 字节", f"at most {most} bytes")
-        yield chunk
-
-
-async def _read_form_file(headers: Headers, body: AsyncGenerator[bytes, None]) -> tuple[bytes, str]:
-    """The bytes and name of a form's `file`."""
-    try:
-        form = await MultiPartParser(headers, body, max_files=1, max_fields=8).parse()
-    except MultiPartException as exc:
-        raise BadRequest("表单无法识别", f"the form cannot be read: {exc.message}") from exc
-    try:
-        part = form.get("file")
-        if not isinstance(part, UploadFile):
-            raise BadRequest("表单缺少 file 文件", "the form has no file called `file`")
-        return await part.read(), part.filename or ""
-    finally:
-        await form.close()
-
-
 class UploadQuery(Query):
     """Whose readings."""
 
@@ -247,25 +196,8 @@ Submissions = Annotated[Submission, Depends(load_submission)]
 
 
 async def read_content(request: Request, service: Services, _for: Submissions) -> Content:
-    """The upload's bytes, read only for a known caller and enterprise, and never beyond the limit.
-
-    Raises: UnknownFormat, UploadTooLarge, UploadEmpty, BadRequest (a form that cannot be read).
-    """
-    most = service.facts.max_upload_bytes
-    announced = request.headers.get("content-length", "")
-    if announced.isdigit() and int(announced) > most:
-        raise UploadTooLarge(f"至多 {most} 字节", f"at most {most} bytes")
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    body = _limited(request, most)
-    if content_type == _MULTIPART:
-        raw, filename = await _read_form_file(request.headers, body)
-        found = format_of("", filename)
-    else:
-        found = format_of(content_type, None)
-        raw = b"".join([chunk async for chunk in body])
-    if not raw:
-        raise UploadEmpty("内容为空", "no bytes")
-    return Content(raw, found)
+    """The upload's bytes, read only for a known caller and enterprise, and never beyond the limit."""
+    return await read_body(request, service.facts.max_upload_bytes)
 
 
 @router.post(

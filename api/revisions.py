@@ -25,6 +25,7 @@ class Published(BaseModel):
 
     calorific_tce: float | None = Field(description="当量值，tce；空：未知 / calorific; null: unknown")
     equivalent_tce: float | None = Field(description="等价值，tce；空：未知 / equivalent; null: unknown")
+    carbon_t: float | None = Field(description="二氧化碳，tCO2；空：未知 / CO2; null: unknown")
     figures: dict[str, Any] = Field(
         description="内部整数：全日与有变化的计量点；_g 克标准煤，_s 秒 / stored integers; g, s"
     )
@@ -40,6 +41,8 @@ class Revision(BaseModel):
     cause_zh: str
     before: Published = Field(description="更正前 / before")
     after: Published = Field(description="更正后 / after")
+    decided_by: str | None = Field(description="由谁接受；空：随数据而来 / null: it followed from the data")
+    reason: str | None = Field(description="接受的理由 / the reason given")
 
 
 class Revisions(BaseModel):
@@ -51,13 +54,14 @@ class Revisions(BaseModel):
     revisions: list[Revision]
 
 
-_CAUSES_ZH: Final = {
+CAUSES_ZH: Final = {
     "late_data": "迟到数据",
     "correction": "数据更正",
     "factor": "折标系数变更",
     "registry": "登记信息变更",
     "time": "数据到期",
-    "alert": "预警冻结",
+    "accepted": "接受更正建议",
+    "member": "所辖单位更正",
 }
 
 
@@ -67,6 +71,7 @@ def published_figures(stored: Row) -> Published:
     return Published(
         calorific_tce=figures.tonnes(day.get("calorific_g")),
         equivalent_tce=figures.tonnes(day.get("equivalent_g")),
+        carbon_t=figures.tonnes(day.get("carbon_g")),
         figures=figures.with_text_ids(stored),
     )
 
@@ -78,9 +83,11 @@ def revision_of(row: Row) -> Revision:
         seq=row["seq"],
         made_at=figures.moment(row["made_at"]),
         cause=row["cause"],
-        cause_zh=_CAUSES_ZH.get(row["cause"], row["cause"]),
+        cause_zh=CAUSES_ZH.get(row["cause"], row["cause"]),
         before=published_figures(row["before"]),
         after=published_figures(row["after"]),
+        decided_by=row["decided_by"],
+        reason=row["reason"],
     )
 
 

@@ -39,13 +39,6 @@ class WouldBe:
     worst: Severity
     worst_level: str
 
-    def with_step(self, alert: Alert) -> WouldBe:
-        """After another step."""
-        severity = Severity(alert.severity)
-        if severity.rank > self.worst.rank:
-            return WouldBe(alert, severity, alert.level)
-        return replace(self, alert=alert)
-
 
 @dataclass(frozen=True, slots=True)
 class Replay:
@@ -65,7 +58,7 @@ def replay_rule(
     their beginning, and how many others never held. Each day is judged at its end."""
     rule = replace(rule, is_enabled=True)
     known: dict[str, Alert] = {}
-    fired: dict[str, WouldBe] = {}
+    worst: dict[str, Alert] = {}  # as it stood when its colour was the worst
     active: list[Alert] = []
     for day in days:
         end = day_start(day + 1)
@@ -73,12 +66,13 @@ def replay_rule(
         alerts, steps = advance(active, [*judged, *endings(active, judged, at=end)], {rule.name: rule}, end)
         known |= {alert.alert_id: alert for alert in alerts}
         for alert in (step.alert for step in steps if step.alert.state is AlertState.FIRING):
-            seen = fired.get(alert.alert_id, WouldBe(alert, Severity(alert.severity), alert.level))
-            fired[alert.alert_id] = seen.with_step(alert)
+            seen = worst.setdefault(alert.alert_id, alert)
+            if Severity(alert.severity).rank > Severity(seen.severity).rank:
+                worst[alert.alert_id] = alert
         active = [alert for alert in alerts if alert.is_open]
-    ended = [replace(would_be, alert=known[name]) for name, would_be in fired.items()]
-    in_order = sorted(ended, key=lambda w: (w.alert.since, w.alert.enterprise, w.alert.subject))
-    return in_order, len(known) - len(fired)
+    fired = [WouldBe(known[name], Severity(w.severity), w.level) for name, w in worst.items()]
+    fired.sort(key=lambda would_be: (would_be.alert.since, would_be.alert.enterprise, would_be.alert.subject))
+    return fired, len(known) - len(fired)
 
 
 def replay_on_history(

@@ -20,6 +20,7 @@ from simulators.faults import Fault, FaultRecord
 
 KJ_PER_UNIT: Final[Mapping[str, int]] = {
     "electricity": 3600,  # per kWh, by definition
+    "own_non_fossil_electricity": 3600,
     "heat": 1000,  # per MJ, by definition
     "natural_gas": 38_979,  # per m³; this and the next two as GB/T 2589-2020 has them, copied, not seen
     "raw_coal": 20_934,  # per kg

@@ -19,6 +19,7 @@ from simulators.traces import Trace
 # value and its CO2 are round figures. What is *assessed* comes from the factor tables of analytics/.
 _CALORIFIC: Final = {
     Carrier.ELECTRICITY: Fraction("0.1229"),
+    Carrier.OWN_NON_FOSSIL_ELECTRICITY: Fraction("0.1229"),
     Carrier.NATURAL_GAS: Fraction("1.3300"),
     Carrier.RAW_COAL: Fraction("0.7143"),
     Carrier.DIESEL: Fraction("1.4571"),
@@ -26,9 +27,11 @@ _CALORIFIC: Final = {
 }
 _SIZING: Final = {
     Basis.CALORIFIC: _CALORIFIC,
-    Basis.EQUIVALENT: _CALORIFIC | {Carrier.ELECTRICITY: Fraction("0.3")},
+    Basis.EQUIVALENT: _CALORIFIC
+    | {Carrier.ELECTRICITY: Fraction("0.3"), Carrier.OWN_NON_FOSSIL_ELECTRICITY: Fraction("0.3")},
     Basis.CARBON: {
         Carrier.ELECTRICITY: Fraction("0.5"),
+        Carrier.OWN_NON_FOSSIL_ELECTRICITY: Fraction(0),
         Carrier.NATURAL_GAS: Fraction("2.16"),
         Carrier.RAW_COAL: Fraction("1.98"),
         Carrier.DIESEL: Fraction("3.1"),

@@ -194,7 +194,6 @@ def summary(title: str, rows: pl.DataFrame) -> dict[str, Any]:
         "naive_mean_error_pct": round(float(rows["naive"].mean()), 2),  # type: ignore[arg-type]
         "mean_covered_pct": round(float(rows["covered"].mean()), 1),  # type: ignore[arg-type]
         "months_lost": [m["month"] for m in months if m["ours"] > m["naive"]],
-        "months_not_covering_70_to_90": [m["month"] for m in months if not 70 <= m["covered"] <= 90],
     }
 
 

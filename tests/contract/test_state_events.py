@@ -1,4 +1,4 @@
-"""Meter events: replaced with the days they were found in, kept with what a person said. On both databases."""
+"""Meter events: replaced with the days they were found in, kept with what a person said of them."""
 
 from __future__ import annotations
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -14,13 +15,32 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
+from nengshao.domain.codes import REGION_PARTITION, partition_of
 from nengshao.domain.errors import ConfigError, LeaseLost, StoreRejected, StoreUnavailable
+from nengshao.frames import STATISTICS
 from nengshao.ports import DIRTY_SCHEMA, LAST_SEEN_SCHEMA, WATERMARK_SCHEMA, Booking, Notice, StateStore
-from nengshao.stores.state import open_state
+from nengshao.registry import ENTERPRISES, REGIONS
+from nengshao.stores.state import SqlStateStore, open_state
 from nengshao.stores.state.engine import Database
 from nengshao.stores.state.leases import check_lease
 from nengshao.stores.state.schema import metadata
-from tests.support.state import BACKENDS, A, B, booked, entry, leased, opened, registry_of, state_url, typed
+from tests.support.state import (
+    BACKENDS,
+    A,
+    B,
+    booked,
+    commit_of,
+    credit_code,
+    day_row,
+    enterprise_row,
+    entry,
+    leased,
+    opened,
+    registry_of,
+    rows,
+    state_url,
+    typed,
+)
 
 
 @pytest.fixture(params=BACKENDS)
@@ -194,6 +214,77 @@ def test_many_threads_book_judge_and_read_at_once_and_the_books_are_exact(url: s
         assert store.ledger()["count"].to_list() == [32, 96]
         assert store.watermarks([1, 2])["watermark"].to_list() == [7, 3]
         assert [row["count"] for row in store.quarantine_page()] == [32]
+
+
+class Writers:
+    """Each kind of writer, on a connection of its own, its rows in whatever order."""
+
+    REGIONS = ("990100", "990101", "990102")
+    TURNS = 12
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self.codes = [credit_code(number) for number in range(12)]
+        county = [{"code": code, "parent": None if code == "990100" else "990100"} for code in self.REGIONS]
+        self._registries = [
+            registry_of(
+                *self.codes,
+                regions=rows(REGIONS, *county),
+                enterprises=rows(ENTERPRISES, *(enterprise_row(c, region=region) for c in self.codes)),
+            )
+            for region in self.REGIONS[1:]
+        ]
+
+    def commit(self, store: SqlStateStore, turn: int, partition: int) -> None:
+        own = [code for code in (*self.codes, *self.REGIONS) if partition_of(code, 2) == partition]
+        days = [day_row(code, day, calorific_g=turn) for code in own for day in (1, 2)]
+        regions = {code: self.REGIONS for code in own if code in self.codes}
+        claimed = store.claim_dirty(partition, 99)
+        commit = commit_of(*days, claimed=claimed, regions=regions)
+        store.commit_assessment(leased(store, "assess", partition, f"worker {partition}"), commit)
+        if turn == 3:
+            store.close_period(own[0], 1, 3, "somebody", "month", 9)
+
+    def save(self, store: SqlStateStore, turn: int) -> None:
+        store.save_registry(self._registries[turn % 2], at=turn)
+
+    def restate(self, store: SqlStateStore, turn: int) -> None:
+        days = [(code, day, False) for day in (2, 1) for code in (*self.REGIONS, *self.codes)]
+        store.restate({"grid": {"edition": turn}}, [{"edition": turn}], typed(DIRTY_SCHEMA, *days), turn)
+
+    def decide(self, store: SqlStateStore, turn: int) -> None:
+        for proposal in store.proposals(state="open"):
+            store.decide_proposal(proposal["proposal_id"], accept=turn % 2 == 0, by="a", reason="b", at=turn)
+
+    def state(self, store: SqlStateStore, turn: int) -> None:
+        key = {"indicator": "output", "item": "", "first_day": 1, "end_day": 3, "version": turn}
+        subjects = (*self.REGIONS, *self.codes)[:: -1 if turn % 2 else 1]
+        store.put_statistics(
+            rows(STATISTICS, *(key | {"subject": code, "state": "submitted"} for code in subjects))
+        )
+        store.decide_statistic(self.codes[turn % 12], "output", "", 1, turn, "approved", "a", "", turn)
+
+    def book(self, store: SqlStateStore, turn: int) -> None:
+        days = typed(DIRTY_SCHEMA, *((code, day, True) for day in (2, 1) for code in self.codes))
+        store.book(leased(store, "ingest", 0, "ingestor"), Booking(at=turn, dirty=days))
+
+    def run(self, write: Callable[[SqlStateStore, int], None]) -> None:
+        with opened(self._url, partitions=2) as store:
+            for turn in range(self.TURNS):
+                write(store, turn)
+
+
+def test_writers_of_every_kind_at_once_never_wait_for_each_other_in_a_ring(url: str) -> None:
+    """PostgreSQL would end one of them; what they lock they lock in one order."""
+    writers = Writers(url)
+    with opened(url, partitions=2) as store:
+        writers.save(store, 0)
+        workers = [partial(writers.commit, partition=partition) for partition in (0, 1, REGION_PARTITION)]
+        others = [writers.save, writers.restate, writers.decide, writers.state, writers.book]
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(writers.run, [*workers, *others]))
+        assert len(store.restatements()) == Writers.TURNS
+        assert store.statistics([writers.codes[0]], 0, 9).height == Writers.TURNS
 
 
 def test_a_notice_of_the_port_has_a_column_for_every_field() -> None:

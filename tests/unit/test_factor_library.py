@@ -171,10 +171,11 @@ def test_what_belongs_together_must_be_together(tmp_path: Path, text: str, said:
     assert said in problems_of(tmp_path, text)
 
 
-def test_a_county_value_replaces_the_row_of_the_same_date_and_may_not_overlap(tmp_path: Path) -> None:
+def test_a_county_value_replaces_the_row_of_the_same_date_and_may_not_overlap_its_own(tmp_path: Path) -> None:
     found = load_factors([write(tmp_path, COAL)]).at(Carrier.RAW_COAL, Basis.CALORIFIC, DAY)
     assert (found.factor_id, found.per_unit) == ("county/coal", Fraction(5, 7))
-    assert "overlap" in problems_of(tmp_path, COAL.replace("2021-04-01", "2022-04-01"))
+    later = COAL.replace("2021-04-01", "2022-04-01").replace("county/coal", "county/coal-2")
+    assert "overlap" in problems_of(tmp_path, COAL + later)
 
 
 def test_a_county_value_for_the_county_leaves_the_country_as_it_is(tmp_path: Path) -> None:
@@ -239,3 +240,37 @@ def test_rows_that_touch_do_not_overlap(tmp_path: Path) -> None:
     rows = load_factors(shipped=write(tmp_path, COAL + older)).rows
     assert overlapping_rows(rows) == []
     assert [row.factor_id for row in rows] == ["older", "county/coal"]
+
+
+@pytest.mark.parametrize(
+    ("span", "left"),
+    [
+        ('valid_from = 2025-01-01', [("2021-04-01", "2025-01-01", "")]),
+        (
+            'valid_from = 2025-01-01\nvalid_to = 2026-01-01',
+            [("2021-04-01", "2025-01-01", ""), ("2026-01-01", None, "@2026-01-01")],
+        ),
+        ('valid_from = 2021-04-01\nvalid_to = 2026-01-01', [("2026-01-01", None, "")]),
+        ('valid_from = 2021-04-01', []),
+        ('valid_from = 2008-06-01', []),
+    ],
+)  # fmt: skip
+def test_an_overlay_row_rules_its_own_days_and_the_row_below_the_others(
+    tmp_path: Path, span: str, left: list[tuple[str, str | None, str]]
+) -> None:
+    (tmp_path / "county.toml").write_text(
+        '[[factor]]\nid = "county/heat"\ncarrier = "heat"\nbasis = "calorific"\nkgce_per_unit = "0.035"\n'
+        f'edition = "e"\nsource = "s"\nconfidence = "official"\n{span}\n',
+        encoding="utf-8",
+    )
+    shipped = next(
+        row
+        for row in load_factors().rows
+        if (row.carrier, row.basis, row.valid_to) == (Carrier.HEAT, Basis.CALORIFIC, None)
+    )
+    rows = [
+        (row.valid_from.isoformat(), row.valid_to and row.valid_to.isoformat(), row.factor_id)
+        for row in load_factors([tmp_path]).rows
+        if row.factor_id.startswith(shipped.factor_id)
+    ]
+    assert rows == [(first, end, shipped.factor_id + suffix) for first, end, suffix in left]

@@ -245,10 +245,13 @@ def test_a_faulty_run_that_is_too_short_is_refused():
 
 
 def test_one_plant_is_ahead_of_its_quota_one_near_and_one_below(faulty):
-    kgce = {"calorific": {"electricity": 0.1229, "natural_gas": 1.33, "raw_coal": 0.7143, "diesel": 1.4571,
-                          "heat": 0.0341}}  # fmt: skip
-    kgce["equivalent"] = kgce["calorific"] | {"electricity": 0.3}
-    kgce["carbon"] = {"electricity": 0.5, "natural_gas": 2.16, "raw_coal": 1.98, "diesel": 3.1, "heat": 0.11}
+    power, own = "electricity", "own_non_fossil_electricity"
+    fuels = {"natural_gas": 1.33, "raw_coal": 0.7143, "diesel": 1.4571, "heat": 0.0341}
+    kg = {
+        "calorific": fuels | {power: 0.1229, own: 0.1229},
+        "equivalent": fuels | {power: 0.3, own: 0.3},
+        "carbon": {power: 0.5, own: 0, "natural_gas": 2.16, "raw_coal": 1.98, "diesel": 3.1, "heat": 0.11},
+    }
     sign = {"input": 1, "output": -1, "sub": 0}
     points = registry_of(faulty.registry_tables()).points.select("point", "use").unique()
     truth = faulty.truth().join(points, on="point").group_by("enterprise", "carrier", "role", "use")
@@ -256,7 +259,7 @@ def test_one_plant_is_ahead_of_its_quota_one_near_and_one_below(faulty):
 
     def pace(quota):
         used = sum(
-            sign[role] * kgce[quota["basis"]][carrier] * amount / 1e6
+            sign[role] * kg[quota["basis"]][carrier] * amount / 1e6
             for enterprise, carrier, role, use, amount in rows
             if enterprise == quota["enterprise"] and (quota["scope"] == "total" or use == "energy")
         )

@@ -53,10 +53,15 @@ class SqlAssessments(Part):
 
     def last_days(self, partition: int) -> pl.DataFrame:
         """enterprise, first_day, last_day of the results there are, sorted by enterprise."""
-        enterprise, day = enterprise_days.c.enterprise, enterprise_days.c.day
-        query = sa.select(enterprise, sa.func.min(day), sa.func.max(day))
-        of_partition = query.where(enterprise_days.c.partition == partition).group_by(enterprise)
-        return self._read(of_partition, _SPAN).sort("enterprise")
+        names, day = _names_with_results(), enterprise_days.c.day
+        same = enterprise_days.c.enterprise == names.c.enterprise
+        first, last = (
+            sa.select(edge(day)).where(same).scalar_subquery() for edge in (sa.func.min, sa.func.max)
+        )
+        query = sa.select(names.c.enterprise, first, last).where(names.c.enterprise.is_not(None))
+        with self._db.reading() as connection:
+            found = [row for row in connection.execute(query) if self._partition(row[0]) == partition]
+        return frame_of(found, _SPAN).sort("enterprise")
 
     def point_days(self, enterprises: Sequence[str], from_day: int, to_day: int) -> pl.DataFrame:
         """POINT_DAYS rows with from_day <= day < to_day, sorted by key."""
@@ -122,3 +127,17 @@ class SqlAssessments(Part):
         with self._db.reading() as connection:
             rows = select_among(connection, query, table.c.enterprise, enterprises)
         return frame_of(rows, contract.schema).sort(contract.key)
+
+
+def _names_with_results() -> sa.CTE:
+    """`enterprise`: every one that has a result, and a null at the end; from one to the next by the index.
+
+    DISTINCT would read every day there ever was: of 1 000 enterprises × 10 years 1.5 s, measured; this 10 ms.
+    """
+    names = sa.select(sa.func.min(enterprise_days.c.enterprise).label("enterprise")).cte(
+        "names", recursive=True
+    )
+    later = sa.select(sa.func.min(enterprise_days.c.enterprise)).where(
+        enterprise_days.c.enterprise > names.c.enterprise
+    )
+    return names.union_all(sa.select(later.scalar_subquery()).where(names.c.enterprise.is_not(None)))

@@ -106,7 +106,9 @@ def _write_revisions(connection: Connection, changed: Sequence[Revision], at: in
     if not changed:
         return
     query = sa.select(revisions.c.enterprise, revisions.c.day, sa.func.max(revisions.c.seq).label("seq"))
-    grouped = query.group_by(revisions.c.enterprise, revisions.c.day)
+    days = [revision.day for revision in changed]
+    of_days = query.where(revisions.c.day.between(min(days), max(days)))
+    grouped = of_days.group_by(revisions.c.enterprise, revisions.c.day)
     names = {revision.enterprise for revision in changed}
     found = select_among(connection, grouped, revisions.c.enterprise, names)
     last = {(row.enterprise, row.day): row.seq for row in found}

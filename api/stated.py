@@ -1,0 +1,185 @@
+"""Stated figures as people hand them in, JSON or a table: read cell by cell, and checked against the registry.
+
+Every problem of every row is told at once; a file with one is refused as a whole.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import polars as pl
+
+from api.bodies import Content
+from api.errors import RowsNotValid
+from nengshao.domain.codes import is_region_code
+from nengshao.domain.norms import NormTable
+from nengshao.domain.targets import Indicator, StatisticState
+from nengshao.domain.time import accounting_day, day_number
+from nengshao.domain.units import MILLI, Scope
+from nengshao.registry import Registry
+from nengshao.registry_cells import CODE, INSTANT, REQUIRED, SUBJECT, TEXT, Cell, number, one_of, scaled
+
+MOST_ROWS: Final = 10_000
+_MOST_PROBLEMS: Final = 100
+_FIRST_YEAR, _LAST_YEAR = 1990, 2200
+
+Row = Mapping[str, Any]
+
+_DATE: Final = Cell(lambda text: accounting_day(INSTANT.read(text)))
+CELLS: Final[dict[str, Cell]] = {
+    "subject": SUBJECT,
+    "indicator": one_of(Indicator),
+    "item": CODE.or_empty(""),
+    "first": _DATE,
+    "end": _DATE,
+    "value": scaled(number(least=None), MILLI),
+    "unit": CODE,
+    "source": TEXT,
+    "state": one_of(StatisticState).or_empty(""),
+}
+"""The columns of a table of statistics. `end` is the day after the last; `state` is for regions."""
+
+_VALUE_UNITS: Final = ("CNY", "1e4CNY", "1e8CNY")
+_VALUES: Final = (
+    Indicator.OUTPUT_VALUE, Indicator.OUTPUT_VALUE_COMPARABLE, Indicator.VALUE_ADDED,
+    Indicator.VALUE_ADDED_COMPARABLE,
+)  # fmt: skip
+_OF_ENTERPRISES: Final = (Indicator.OUTPUT, Indicator.NORM_PARAMETER, *_VALUES)
+_OF_REGIONS: Final = (
+    Indicator.GDP_COMPARABLE, Indicator.ENERGY_CONSUMPTION, Indicator.CARBON_EMISSION, *_VALUES,
+)  # fmt: skip
+_UNITS: Final[dict[Indicator, tuple[str, ...]]] = {
+    **dict.fromkeys((*_VALUES, Indicator.GDP_COMPARABLE), _VALUE_UNITS),
+    Indicator.ENERGY_CONSUMPTION: ("tce", "1e4tce"),
+    Indicator.CARBON_EMISSION: ("tCO2", "1e4tCO2"),
+}
+
+
+def rows_of(content: Content) -> list[Row]:
+    """The rows of an upload: subject, indicator, item, first_day, end_day, value (10⁻³), unit, source, state.
+
+    Raises: RowsNotValid.
+    """
+    texts = _json_rows(content.raw) if content.format == "json" else _table_rows(content)
+    if not texts or len(texts) > MOST_ROWS:
+        raise RowsNotValid([f"须有 1 至 {MOST_ROWS} 行 / there must be 1 to {MOST_ROWS} rows"])
+    problems: list[str] = []
+    rows = [_read(line, text, problems) for line, text in enumerate(texts, start=1)]
+    _refuse(problems)
+    return rows
+
+
+def check(rows: Sequence[Row], registry: Registry, norms: NormTable) -> None:
+    """Raises: RowsNotValid with every row that states what its subject cannot, or in another unit."""
+    units = _units_of(registry, norms)
+    problems = [
+        f"第 {line} 行 row {line}: {wrong}"
+        for line, row in enumerate(rows, start=1)
+        for wrong in (*_problems_of(row, units), *_repeated(row, rows[: line - 1]))
+    ]
+    _refuse(problems)
+
+
+def _refuse(problems: Sequence[str]) -> None:
+    if problems:
+        raise RowsNotValid(problems[:_MOST_PROBLEMS])
+
+
+# ------------------------------------------------------------------------------------------ reading
+
+
+def _json_rows(raw: bytes) -> list[Mapping[str, str]]:
+    try:
+        rows = json.loads(raw, parse_float=str, parse_int=str)
+    except (ValueError, RecursionError) as exc:
+        raise RowsNotValid(["不是有效的 JSON / not JSON"]) from exc
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise RowsNotValid(["须为对象的列表 / must be a list of objects"])
+    return [{key: "" if value is None else str(value) for key, value in row.items()} for row in rows]
+
+
+def _table_rows(content: Content) -> list[Mapping[str, str]]:
+    try:
+        if content.format == "csv":
+            table = pl.read_csv(io.BytesIO(content.raw), infer_schema=False)
+        else:
+            table = pl.read_excel(io.BytesIO(content.raw), infer_schema_length=0)
+    except Exception as exc:  # the readers' errors have no common class, and a person's file may be anything
+        raise RowsNotValid(["表格无法读取 / the table cannot be read"]) from exc
+    rows = table.rename(lambda name: name.strip().lstrip("\ufeff")).iter_rows(named=True)
+    texts = [{key: "" if value is None else str(value) for key, value in row.items()} for row in rows]
+    return [row for row in texts if any(value.strip() for value in row.values())]
+
+
+def _read(line: int, row: Mapping[str, str], problems: list[str]) -> Row:
+    found: dict[str, Any] = {}
+    where = f"第 {line} 行 row {line}"
+    problems += [f"{where}: 未知的列 / unknown column {name}" for name in row if name not in CELLS]
+    for name, cell in CELLS.items():
+        text = row.get(name, "")
+        try:
+            found[name] = cell.read(text) if text.strip() else cell.empty
+        except ValueError as exc:
+            problems.append(f'{where}, {name} "{text[:40]}": {exc}')
+            continue
+        if found[name] is REQUIRED:
+            problems.append(f"{where}, {name}: 必填 / required")
+    return found | {"first_day": found.pop("first", None), "end_day": found.pop("end", None)}
+
+
+# ----------------------------------------------------------------------------------------- checking
+
+
+def _units_of(registry: Registry, norms: NormTable) -> Callable[[Row], tuple[str, ...] | None]:
+    """In which units a row's item may be stated; None: there is no such item."""
+    products = {(row["enterprise"], row["product"]): row["unit"] for row in registry.products.to_dicts()}
+    parameters = {parameter.parameter_id: parameter.unit for parameter in norms.parameters}
+
+    def units(row: Row) -> tuple[str, ...] | None:
+        indicator, item = Indicator(row["indicator"]), row["item"]
+        if indicator is Indicator.OUTPUT:
+            unit = products.get((row["subject"], item))
+        elif indicator is Indicator.NORM_PARAMETER:
+            product, _, parameter = item.rpartition("/")
+            unit = parameters.get(parameter) if (row["subject"], product) in products else None
+        elif indicator in (Indicator.ENERGY_CONSUMPTION, Indicator.CARBON_EMISSION):
+            return _UNITS[indicator] if item in list(Scope) else None
+        else:
+            return None if item else _UNITS[indicator]
+        return None if unit is None else (unit,)
+
+    return units
+
+
+def _problems_of(row: Row, units: Callable[[Row], tuple[str, ...] | None]) -> Iterable[str]:
+    is_region, indicator = is_region_code(row["subject"]), Indicator(row["indicator"])
+    if indicator not in (_OF_REGIONS if is_region else _OF_ENTERPRISES):
+        yield "该对象不报此指标 / not an indicator of this subject"
+        return
+    allowed = units(row)
+    if allowed is None:
+        yield f"没有这个分项 / no such item: {row['item']}"
+    elif row["unit"] not in allowed:
+        yield f"单位应为 / unit must be {', '.join(allowed)}"
+    if row["value"] < 0 and indicator is not Indicator.NORM_PARAMETER:
+        yield "不得为负 / must not be below 0"
+    if not _is_period(row["first_day"], row["end_day"]):
+        yield f"期间须在 {_FIRST_YEAR} 至 {_LAST_YEAR} 年之间且不为空 / not a period"
+    if is_region != (row["state"] in (StatisticState.PRELIMINARY, StatisticState.FINAL)):
+        yield "state：地区须为 preliminary 或 final，企业留空 / regions: preliminary or final; else empty"
+
+
+def _is_period(first: int, end: int) -> bool:
+    earliest, latest = (day_number(_new_year(year)) for year in (_FIRST_YEAR, _LAST_YEAR))
+    return earliest <= first < end <= latest
+
+
+_KEY: Final = ("subject", "indicator", "item", "first_day", "end_day")
+
+
+def _repeated(row: Row, before: Sequence[Row]) -> Iterable[str]:
+    if any(all(row[name] == other[name] for name in _KEY) for other in before):
+        yield "同一期间报了两次 / the same period twice"

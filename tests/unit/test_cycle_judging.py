@@ -1,0 +1,128 @@
+"""What makes the cycle judge: published figures, statements, closings; and what it then says."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from nengshao.domain.alerts import AlertState
+from nengshao.domain.time import day_number
+from nengshao.frames import INTENSITY_TARGETS, PRODUCTS, STATISTICS
+from nengshao.registry import Registry
+from tests.support import metering as m
+from tests.support.world import World
+
+DAY_S = 86_400
+POWER = m.registered_point(1, kind="amount", stat_type=1, grace_s=0)
+FEBRUARY = day_number(dt.date(2025, 2, 1))
+PRODUCT = ("clinker", "熟料", "t", "", m.T0, None)
+
+
+def registered(**tables: pl.DataFrame) -> Registry:
+    products = pl.DataFrame([(m.ENTERPRISE, *PRODUCT)], schema=dict(PRODUCTS.schema), orient="row")
+    target = (
+        m.ENTERPRISE,
+        2025,
+        "calorific",
+        "total",
+        "product:clinker",
+        "base",
+        10_000_000,
+        None,
+        None,
+        "文",
+        "official",
+    )
+    targets = pl.DataFrame([target], schema=dict(INTENSITY_TARGETS.schema), orient="row")
+    return m.registry(m.points(POWER), products=products, intensity_targets=targets, **tables)
+
+
+def output(tonnes: int, *, version: int = 1, state: str = "approved") -> pl.DataFrame:
+    """What was made in January."""
+    row = (
+        m.ENTERPRISE, "output", "clinker", m.DAY, FEBRUARY, version, tonnes * 1000, "t", state, "月报",
+        "企业", "", None, "",
+    )  # fmt: skip
+    return pl.DataFrame([row], schema=dict(STATISTICS.schema), orient="row")
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    made = World(tmp_path, registered())
+    january = [(m.T0 + day * DAY_S, 100_000_000) for day in range(31)]  # 100 kWh a day: 12.29 kgce
+    made.deliver(m.readings(POWER["point"], january), *range(31))
+    made.run(m.T0 + 32 * DAY_S)
+    yield made
+    made.state.close()
+
+
+def january(world: World) -> dict[str, Any]:
+    rows = world.state.intensity([m.ENTERPRISE]).filter(
+        pl.col("period") == "2025-01", pl.col("basis") == "calorific"
+    )
+    return rows.row(0, named=True)
+
+
+def alerts(world: World, rule: str) -> list[tuple[str, AlertState, str]]:
+    return [(a.subject, a.state, a.severity) for a in world.state.alerts_page() if a.rule == rule]
+
+
+def test_a_stated_output_makes_an_intensity_in_the_next_cycle(world: World) -> None:
+    assert world.run(m.T0 + 32 * DAY_S).judged == 0
+    world.state.put_statistics(output(30))
+    assert world.run(m.T0 + 32 * DAY_S).judged == 1
+    row = january(world)
+    # 31 × 12 290 g = 380 990 g over 30 t: 12.6997 kgce/t
+    assert (row["energy_g"], row["quantity"], row["is_whole"]) == (380_990, 30_000, True)
+    assert row["intensity"] == pytest.approx(12.699666)
+
+
+def test_a_rejected_correction_leaves_the_approved_figure_in_force(world: World) -> None:
+    world.state.put_statistics(output(30))
+    world.state.put_statistics(output(60, version=2, state="submitted"))
+    world.run(m.T0 + 32 * DAY_S)
+    assert (january(world)["quantity"], january(world)["is_confirmed"]) == (60_000, False)
+    key = (m.ENTERPRISE, "output", "clinker", m.DAY, 2)
+    assert world.state.decide_statistic(*key, "rejected", "监察员", "与库存不符", m.T0)
+    world.run(m.T0 + 32 * DAY_S)
+    assert january(world)["quantity"] == 30_000
+
+
+def test_a_missed_intensity_target_fires_and_a_corrected_output_corrects_it(world: World) -> None:
+    world.state.put_statistics(output(30))  # 12.7 kgce/t where 10 are allowed
+    for day in (32, 40):
+        world.run(m.T0 + day * DAY_S)
+    (fired,) = alerts(world, "intensity-target-missed")
+    # Whether it fell or rose nobody can say without the year before: it is missed, at least.
+    assert fired == ("2025/calorific/total/product:clinker", AlertState.FIRING, "orange")
+    world.state.put_statistics(output(50, version=2))  # 7.6 kgce/t
+    world.run(m.T0 + 40 * DAY_S)
+    assert {state for _, state, _ in alerts(world, "intensity-target-missed")} == {AlertState.CORRECTED}
+
+
+def test_a_day_that_is_still_open_judges_nobody(world: World) -> None:
+    world.deliver(m.readings(POWER["point"], []), 32)
+    report = world.run(m.T0 + 32 * DAY_S + 3600)
+    assert (report.days, report.judged) == (1, 0)
+
+
+def test_late_data_of_a_closed_month_are_a_proposal_until_a_person_accepts_it(world: World) -> None:
+    state = world.state
+    state.close_period(m.ENTERPRISE, m.DAY, FEBRUARY, "局", "一月结账", m.T0)
+    world.deliver(m.readings(POWER["point"], [(m.T0, 300_000_000)], version=m.T0 + 40 * DAY_S), 0)
+    report = world.run(m.T0 + 33 * DAY_S)
+    assert world.days(0, 1)["calorific_g"].to_list() == [12_290]
+    assert state.revisions(m.ENTERPRISE, m.DAY, m.DAY + 1) == []
+    (proposal,) = state.proposals([m.ENTERPRISE], state="open")
+    assert proposal["day"] == m.DAY
+    assert report.days >= 1
+    assert state.decide_proposal(proposal["proposal_id"], accept=True, by="科长", reason="现场核实", at=m.T0)
+    assert world.days(0, 1)["calorific_g"].to_list() == [36_870]
+    (revision,) = state.revisions(m.ENTERPRISE, m.DAY, m.DAY + 1)
+    assert (revision["cause"], revision["decided_by"], revision["reason"]) == ("accepted", "科长", "现场核实")
+    assert world.run(m.T0 + 33 * DAY_S).judged == 1
