@@ -19,6 +19,7 @@ from analytics.intensity_spans import PRODUCT, SPAN, asked_spans, compared_spans
 from analytics.norm_library import PER_UNIT
 from analytics.norm_limits import norm_limits
 from analytics.statistics import WINDOW, quantity_over
+from nengshao.domain.errors import FrameContractError
 from nengshao.domain.factors import Basis, Confidence
 from nengshao.domain.norms import LEVELS, NormIndicator, NormTable
 from nengshao.domain.targets import Indicator, IntensityState, TargetLevel
@@ -72,7 +73,12 @@ def energy_intensity(
     Source:      GB/T 2589-2020 (clause not seen): e_j = E_j / P_j, e_g = E / G.
     """
     spans = asked_spans(statistics, energy.scope_days, registry, norms, years=years, today=today)
-    figures = _figures(spans, energy, statistics, registry)
+    try:
+        figures = _figures(spans, energy, statistics, registry)
+    except pl.exceptions.InvalidOperationError as exc:
+        if "conversion from" not in str(exc):  # only the strict cast of an Int128 is an overflow
+            raise
+        raise FrameContractError(f"a quantity overflowed: {exc}") from exc
     current = figures.filter(pl.col("years_back") == 0)
     earlier = figures.filter(pl.col("years_back") != 0)
     return (

@@ -10,14 +10,14 @@ import polars as pl
 
 from nengshao.domain.codes import plain_data_code
 from nengshao.domain.errors import ReadingRejected
-from nengshao.domain.readings import InputType, Reason, Scope
+from nengshao.domain.readings import DataScope, InputType, Reason
 from nengshao.wire import RAW_SCHEMA, Decoded, Rejection, instants
 
 REQUIRED: Final = ("enterpriseCode", "dataCode", "statType", "statDate", "dataValue")
 OPTIONAL: Final = {
     "meter": "00",
     "inputType": str(int(InputType.MANUAL)),
-    "scope": str(int(Scope.WHOLE_PLANT)),
+    "scope": str(int(DataScope.WHOLE_PLANT)),
     "valid": "true",
     "uploadDate": "",  # empty: the time the table was accepted
 }

@@ -34,7 +34,7 @@ class InputType(IntEnum):
     MANUAL = 5
 
 
-class Scope(IntEnum):
+class DataScope(IntEnum):
     """scope 数据范围."""
 
     WHOLE_PLANT = 1

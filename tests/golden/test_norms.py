@@ -68,7 +68,7 @@ def three(row: dict[str, Any]) -> tuple[float | None, ...]:
             "energy",
             "2025-04-01",
             (0.309, 0.285, 0.321),
-        ),  # GB 21258-2024, table 1, as printed
+        ),  # GB 21258-2024, as printed
         ("data_centre", "electricity", "2022-11-01", (1.2, 1.3, 1.5)),  # GB 40879-2021
     ],
 )
@@ -100,7 +100,7 @@ def test_a_blast_furnace_by_ore_and_grade(grade: float, expected: tuple[float, .
 
 
 def test_an_arc_furnace_of_stainless_steel_with_hot_metal() -> None:
-    # GB 21256-2025, table 5: first × 1.10, then −0.8 per point of hot metal: 67.1 − 24 = 43.1; none; 94.6 − 24
+    # GB 21256-2025, table 5: first × 1.10, then −0.8 per point of hot metal: 67.1 − 24; none; 94.6 − 24
     stats = [
         parameter("eaf_steel_factor", 1.1, "ratio"), parameter("hot_metal_ratio", 30),
         parameter("eaf_steel_addition", 0, "kgce/t"),
@@ -112,7 +112,7 @@ def test_an_arc_furnace_of_stainless_steel_with_hot_metal() -> None:
 
 
 def test_coke_by_fuel_coal_age_and_quenching() -> None:
-    # GB 21342-2025, table 1: 110 / 110 / 135; half the time mixed gas 4.00, volatile matter 24 % 4.25 (table 2),
+    # GB 21342-2025, table 1: 110 / 110 / 135; half the time mixed gas 4.00, volatile matter 24 % 4.25,
     # moisture 11 % 3.67: 11.92 for all; age 2.50 for 1 and 3; wet quenching of all of it 46.46 for 3:
     # 110 + 11.92 + 2.5 = 124.42; 121.92; 135 + 11.92 + 2.5 + 46.46 = 195.88
     stats = [
@@ -141,7 +141,7 @@ def test_the_electricity_of_ferrosilicon_by_ore() -> None:
 
 
 def test_flat_glass_is_multiplied_by_all_its_factors() -> None:
-    # GB 21340-2019, table 2: 1.1 × 1.05 × 1 × 1 = 1.155; 9.5 / 11.5 / 13.5 × 1.155 = 10.9725 / 13.2825 / 15.5925
+    # GB 21340-2019, table 2: 1.1 × 1.05 × 1 × 1 = 1.155; 9.5 / 11.5 / 13.5 become 10.9725 / 13.2825 / 15.5925
     stats = [
         parameter("capacity_use_factor", 1.1, "ratio"), parameter("glass_thickness_factor", 1.05, "ratio"),
         parameter("glass_iron_factor", 1, "ratio"), parameter("line_adjustment_factor", 1, "ratio"),
@@ -152,7 +152,7 @@ def test_flat_glass_is_multiplied_by_all_its_factors() -> None:
 
 
 def test_a_power_unit_with_a_factor_and_air_cooling() -> None:
-    # GB 21258-2024, 5.3 and table 2: 268 × 1.02 + 5 = 278.36; 276 × 1.02 = 281.52; 283 × 1.02 + 5 = 293.66 g/kWh
+    # GB 21258-2024, 5.3 and table 2: 268 × 1.02 + 5 = 278.36; 276 × 1.02 = 281.52; 283 × 1.02 + 5 = 293.66
     stats = [parameter("power_factor", 1.02, "ratio"), parameter("power_addition", 5, "gce/kWh")]
     assert three(limits("power_usc_1000", stats, unit="kWh")) == (0.27836, 0.28152, 0.29366)
 
