@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path
@@ -16,7 +16,7 @@ from api.errors import BadRequest, NotFound
 from api.paging import CURSOR, NEXT, EnterpriseFilter, Limit, Query, page_of
 from api.ports import Service, Services
 from nengshao.domain.alerts import Alert, AlertState
-from nengshao.domain.rules import Measure, Rule
+from nengshao.domain.rules import Measure, Rule, Severity
 from nengshao.ports import StateStore
 
 router = APIRouter(prefix="/v1/alerts", tags=["预警 alerts"])
@@ -31,11 +31,6 @@ _STATE_ZH: Final = {
     AlertState.CORRECTED: "已更正",
 }
 
-_MEASURE_UNITS: Final = {
-    Measure.PROGRESS_RATIO: ("1", "用能进度比：已用标准煤 / 按时间进度可用标准煤"),
-    Measure.SILENT_SECONDS: ("s", "端设备静默时长"),
-}
-
 
 class AlertSummary(BaseModel):
     """一条预警 / one alert."""
@@ -47,7 +42,9 @@ class AlertSummary(BaseModel):
     subject: str = Field(description="预警对象（配额或端设备）/ what is judged: a quota or a device")
     state: AlertState = Field(description="状态 / state")
     state_zh: str = Field(description="状态（中文）/ state in Chinese")
-    severity: str = Field(description="级别：yellow 黄 orange 橙 red 红 / severity")
+    severity: Severity = Field(description="严重程度：yellow 黄 orange 橙 red 红 / severity, as a colour")
+    severity_zh: str
+    level: str = Field(description="当地文件所印的级，与颜色无固定对应 / the level that the locality prints")
     since: dt.datetime = Field(description="首次越限的时间（事件时间）/ first breach, event time")
     as_of: dt.datetime = Field(description="数字所及的时间（事件时间）/ the figures reach up to here")
     fired_at: dt.datetime | None = Field(
@@ -66,6 +63,16 @@ class AlertPage(BaseModel):
     next: str | None = Field(description=NEXT)
 
 
+class BandFacts(BaseModel):
+    """一档阈值 / a threshold and how bad it is to be past it."""
+
+    op: str = Field(description="比较符 / comparator")
+    threshold: float = Field(description="阈值，单位见规则的 unit / threshold, in the rule's `unit`")
+    severity: Severity
+    severity_zh: str
+    level: str = Field(description="当地文件所印的级 / the level that the locality prints")
+
+
 class RuleFacts(BaseModel):
     """规则与依据 / the rule and what it rests on."""
 
@@ -74,7 +81,10 @@ class RuleFacts(BaseModel):
     measure_zh: str
     unit: str = Field(description="指标与阈值的单位；1 表示比值 / unit of measure and threshold; 1: a ratio")
     op: str = Field(description="比较符 / comparator")
-    threshold: float = Field(description="阈值，单位见 unit / threshold, in `unit`")
+    threshold: float = Field(description="最轻一档的阈值，单位见 unit / the mildest threshold, in `unit`")
+    bands: list[BandFacts] = Field(description="各档，由轻到重 / from the mildest to the worst")
+    months: list[int] = Field(description="适用的月份；空：全年 / months in which it applies; none: all")
+    regions: list[str] = Field(description="适用的行政区划；空：全国 / where it applies; none: everywhere")
     hold_s: int = Field(description="持续多久才预警，秒 / how long a breach must last, s")
     min_coverage: float = Field(description="最低数据覆盖 / least coverage, 0–1")
     legal_basis: str = Field(description="依据 / legal basis")
@@ -117,6 +127,7 @@ class AlertDetail(AlertSummary):
 def alert_summary(alert: Alert, name: str | None) -> AlertSummary:
     """The alert as a list shows it."""
     labels = [] if alert.is_confirmed else [figures.NOT_EVIDENCE]
+    severity = Severity(alert.severity)
     return AlertSummary(
         id=alert.alert_id,
         rule=alert.rule,
@@ -125,7 +136,9 @@ def alert_summary(alert: Alert, name: str | None) -> AlertSummary:
         subject=alert.subject,
         state=alert.state,
         state_zh=_STATE_ZH[alert.state],
-        severity=alert.severity,
+        severity=severity,
+        severity_zh=severity.zh,
+        level=alert.level,
         since=figures.moment(alert.since),
         as_of=figures.moment(alert.seen_at),
         fired_at=figures.instant(alert.fired_at),
@@ -138,14 +151,25 @@ def alert_summary(alert: Alert, name: str | None) -> AlertSummary:
 
 def rule_facts(rule: Rule) -> RuleFacts:
     """The rule as an alert shows it."""
-    unit, measure_zh = _MEASURE_UNITS[rule.measure]
     return RuleFacts(
         name=rule.name,
         measure=rule.measure.value,
-        measure_zh=measure_zh,
-        unit=unit,
+        measure_zh=rule.measure.zh,
+        unit=rule.measure.unit,
         op=rule.op.value,
         threshold=rule.threshold,
+        bands=[
+            BandFacts(
+                op=(band.op or rule.op).value,
+                threshold=band.threshold,
+                severity=band.severity,
+                severity_zh=band.severity.zh,
+                level=band.level,
+            )
+            for band in rule.bands
+        ],
+        months=list(rule.months),
+        regions=list(rule.regions),
         hold_s=rule.hold_s,
         min_coverage=rule.min_coverage,
         legal_basis=rule.legal_basis,
@@ -184,56 +208,31 @@ def alert_detail(
 
 
 def figures_in(explanation: Mapping[str, Any]) -> list[Figure]:
-    """The numbers of an explanation with their units: grams as tce, the measure in its own unit.
-
-    Only names that are known to carry a figure are taken; everything else stays in the explanation.
-    """
-    measure = explanation.get("rule", {}).get("measure")
-    unit = _MEASURE_UNITS[Measure(measure)][0] if measure else "1"
-    found = []
-    for name, value in _flat(explanation):
-        kind = _FIGURES.get(name.rsplit(".", 1)[-1])
-        if kind is not None and (value is None or isinstance(value, int | float)):
-            found.append(_figure(name, kind, value, unit))
-    return found
-
-
-def _figure(name: str, kind: tuple[str, str], value: float | None, measure_unit: str) -> Figure:
-    name_zh, unit = kind
-    if unit == "g":
-        shown, unit = figures.tonnes(None if value is None else int(value)), "tce"
-    else:
-        shown, unit = figures.rounded(value), unit or measure_unit
-    return Figure(name=name, name_zh=name_zh, value=shown, unit=unit)
-
-
-def _flat(explanation: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in explanation.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value
-
-
-# Name of a column or field -> Chinese name, unit ("": the measure's own, "g": shown as tce).
-_FIGURES: Final = {
-    "value": ("指标值", ""),
-    "low": ("指标下界", ""),
-    "high": ("指标上界", ""),
-    "threshold": ("阈值", ""),
-    "coverage": ("数据覆盖", "1"),
-    "min_coverage": ("最低数据覆盖", "1"),
-    "quota_g": ("用能配额", "g"),
-    "used_g": ("已用标准煤", "g"),
-    "low_g": ("已用标准煤下界", "g"),
-    "high_g": ("已用标准煤上界", "g"),
-    "due_g": ("按时间进度可用标准煤", "g"),
-    "pace": ("用能进度比", "1"),
-    "pace_low": ("用能进度比下界", "1"),
-    "pace_high": ("用能进度比上界", "1"),
-    "silent_seconds": ("静默时长", "s"),
-    "cadence_s": ("上传周期", "s"),
-}
+    """The numbers that a frozen explanation rests on: the measure with its bounds and thresholds, and the
+    figures that its tree is made of, one level down."""
+    rule = explanation.get("rule", {})
+    unit = Measure(rule["measure"]).unit if "measure" in rule else "1"
+    named = [
+        (name, name_zh, where[name], of_unit)
+        for where, name, name_zh, of_unit in (
+            (explanation, "value", "指标值", unit),
+            (explanation, "low", "指标下界", unit),
+            (explanation, "high", "指标上界", unit),
+            (rule, "threshold", "阈值", unit),
+            (explanation, "coverage", "数据覆盖", "1"),
+            (rule, "min_coverage", "最低数据覆盖", "1"),
+        )
+        if name in where
+    ]
+    tree = explanation.get("tree") or {}
+    parts = [
+        (part["kind"], part["name"], part["value"], part["unit"])
+        for part in (*tree.get("children", []), *tree.get("beside", []))
+    ]
+    return [
+        Figure(name=name, name_zh=name_zh, value=figures.rounded(value), unit=of_unit)
+        for name, name_zh, value, of_unit in (*named, *parts)
+    ]
 
 
 def load_visible_alert(state: StateStore, caller: Principal, alert_id: str) -> FoundAlert:

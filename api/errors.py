@@ -65,6 +65,14 @@ class UnknownFormat(ApiError):
     """The upload is none of the formats that are read."""
 
 
+class RowsNotValid(ApiError):
+    """Rows that cannot be taken; a line for each thing that is wrong with them."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("数据不符合要求", "rows not valid")
+        self.detail = "\n".join(problems)
+
+
 class BadRequest(ApiError):
     """Well-formed parameters that cannot be answered: a window too long, an unknown cursor."""
 
@@ -106,6 +114,7 @@ ANSWERS: Final[Mapping[type[Exception], Answer]] = {
     UploadTooLarge: Answer(413, "upload-too-large", "Upload too large", "上传内容过大"),
     UnknownFormat: Answer(415, "unknown-format", "Unknown upload format", "无法识别的上传格式"),
     UploadEmpty: Answer(422, "upload-empty", "Empty upload", "上传内容为空"),
+    RowsNotValid: Answer(422, "rows", "Rows not valid", "数据不符合要求"),
     BadRequest: Answer(422, "bad-request", "Request cannot be answered", "请求无法处理"),
     RequestValidationError: Answer(422, "validation", "Parameters not valid", "参数不符合要求"),
     errors.StoreUnavailable: Answer(503, "store-unavailable", "Storage unavailable", "存储暂不可用"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import polars as pl
@@ -170,7 +171,7 @@ def read_intensities(service: Service, code: str, query: IntensityQuery) -> Inte
     )
 
 
-def read_parameters(service: Service, code: str, rows: list[Row]) -> pl.DataFrame:
+def read_parameters(service: Service, code: str, rows: Sequence[Row]) -> pl.DataFrame:
     """The statistics over the days of these INTENSITY rows, which a norm's corrections look at."""
     first = min((row["first_day"] for row in rows), default=0)
     return service.state.statistics([code], first, max((row["end_day"] for row in rows), default=first))

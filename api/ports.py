@@ -70,6 +70,10 @@ class Arithmetic(Protocol):
         """A MEASURES row, opened; None: what it was made of is gone."""
         ...
 
+    def stated(self, asked: tuple[str, str, str, int, int], statistics: pl.DataFrame) -> Row | None:
+        """What is stated (subject, indicator, item) of exactly the days [first, end), opened; else None."""
+        ...
+
     def norm_problem(self, row: Row, statistics: pl.DataFrame) -> str:
         """Why an INTENSITY row's limits cannot be said; "": nothing is in the way."""
         ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Final
 
 import polars as pl
@@ -67,7 +67,7 @@ def changed_points(revision: Row, terms: Iterable[Row]) -> set[int]:
     return found
 
 
-def read_versions(service: Service, points: Iterable[int], window: Window) -> list[Row]:
+def read_versions(service: Service, points: Iterable[int], window: Window) -> Sequence[Row]:
     """Every stored version of the readings of these days, and of the ones just before and after."""
     store, wanted = service.ports.readings, sorted(points)
     within = store.scan(wanted, window.start, window.stop).collect()

@@ -8,17 +8,28 @@ from fastapi import APIRouter, Depends, FastAPI
 
 from api import (
     alerts,
+    barometer,
+    closings,
     docs,
     energy,
     enterprises,
     errors,
+    explanations,
     health,
+    intensity,
+    law,
     ledger,
+    measures,
+    meter_events,
     metrics,
     points,
     quarantine,
     readings,
+    regions,
+    revision_readings,
     revisions,
+    statistics,
+    totals,
 )
 from api.auth import current_principal
 from api.errors import MEDIA_TYPE, Problem
@@ -50,8 +61,15 @@ _NOT_FOUND: Final[dict[int | str, dict[str, Any]]] = {
     404: {"model": Problem, "description": "未找到 / not found"}
 }
 
+_UPLOAD: Final = {"413": "内容过大 / too large", "415": "格式无法识别 / unknown format"}
+_NOT_ALLOWED: Final = "无权办理 / not allowed"
 _OWN_PROBLEMS: Final[dict[tuple[str, str], dict[str, str]]] = {
-    ("/v1/readings", "post"): {"413": "内容过大 / too large", "415": "格式无法识别 / unknown format"},
+    ("/v1/readings", "post"): _UPLOAD,
+    ("/v1/statistics", "post"): {**_UPLOAD, "403": _NOT_ALLOWED, "409": "期间部分重叠 / periods overlap"},
+    ("/v1/statistics/decisions", "post"): {"403": _NOT_ALLOWED, "409": "无法办理 / not possible"},
+    ("/v1/enterprises/{code}/closings", "post"): {"403": _NOT_ALLOWED, "409": "无法结账 / not possible"},
+    ("/v1/enterprises/{code}/meter-events/confirmations", "post"): {"403": _NOT_ALLOWED},
+    ("/v1/proposals/{proposal_id}/decision", "post"): {"403": _NOT_ALLOWED, "409": "已经办理 / decided"},
     ("/v1/quarantine/{entry_id}/replay", "post"): {"409": "无法重放 / cannot be replayed"},
 }
 
@@ -99,8 +117,11 @@ def create_api(ports: ApiPorts, facts: ApiFacts, clock: Clock) -> FastAPI:
 def _guarded() -> APIRouter:
     """Every route that needs a caller: the guard stands here too, so no handler can be left without it."""
     guarded = APIRouter(dependencies=[Depends(current_principal)], responses=_GUARDED)
-    for noun in (alerts, enterprises, points, energy, revisions, readings, quarantine):
+    for noun in (
+        alerts, enterprises, points, energy, totals, explanations, intensity, measures, meter_events,
+        revisions, revision_readings, closings, statistics, regions, barometer, readings, quarantine,
+    ):  # fmt: skip
         guarded.include_router(noun.router, responses=_NOT_FOUND)
-    guarded.include_router(ledger.router)
-    guarded.include_router(metrics.router)
+    for noun in (law, ledger, metrics):
+        guarded.include_router(noun.router)
     return guarded

@@ -1,10 +1,11 @@
-"""Stated figures as people hand them in, JSON or a table: read cell by cell, and checked against the registry.
+"""Stated figures as people hand them in, JSON or a table: read cell by cell, checked against the registry.
 
 Every problem of every row is told at once; a file with one is refused as a whole.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import io
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,7 +25,10 @@ from nengshao.registry_cells import CODE, INSTANT, REQUIRED, SUBJECT, TEXT, Cell
 
 MOST_ROWS: Final = 10_000
 _MOST_PROBLEMS: Final = 100
-_FIRST_YEAR, _LAST_YEAR = 1990, 2200
+_FIRST_DAY: Final = day_number(dt.date(1990, 1, 1))
+_LAST_DAY: Final = day_number(dt.date(2200, 1, 1))
+KEY: Final = ("subject", "indicator", "item", "first_day", "end_day")
+"""What one figure is stated of; its versions have it in common."""
 
 Row = Mapping[str, Any]
 
@@ -73,13 +77,17 @@ def rows_of(content: Content) -> list[Row]:
 
 
 def check(rows: Sequence[Row], registry: Registry, norms: NormTable) -> None:
-    """Raises: RowsNotValid with every row that states what its subject cannot, or in another unit."""
+    """Raises: RowsNotValid with every row that states what its subject cannot, in another unit, or twice."""
     units = _units_of(registry, norms)
-    problems = [
-        f"第 {line} 行 row {line}: {wrong}"
-        for line, row in enumerate(rows, start=1)
-        for wrong in (*_problems_of(row, units), *_repeated(row, rows[: line - 1]))
-    ]
+    seen: set[tuple[Any, ...]] = set()
+    problems: list[str] = []
+    for line, row in enumerate(rows, start=1):
+        wrong = list(_problems_of(row, units))
+        key = tuple(row[name] for name in KEY)
+        if key in seen:
+            wrong.append("同一期间报了两次 / the same period twice")
+        seen.add(key)
+        problems += [f"第 {line} 行 row {line}: {each}" for each in wrong]
     _refuse(problems)
 
 
@@ -167,19 +175,10 @@ def _problems_of(row: Row, units: Callable[[Row], tuple[str, ...] | None]) -> It
     if row["value"] < 0 and indicator is not Indicator.NORM_PARAMETER:
         yield "不得为负 / must not be below 0"
     if not _is_period(row["first_day"], row["end_day"]):
-        yield f"期间须在 {_FIRST_YEAR} 至 {_LAST_YEAR} 年之间且不为空 / not a period"
+        yield "期间须在 1990 至 2200 年之间且不为空 / not a period"
     if is_region != (row["state"] in (StatisticState.PRELIMINARY, StatisticState.FINAL)):
         yield "state：地区须为 preliminary 或 final，企业留空 / regions: preliminary or final; else empty"
 
 
 def _is_period(first: int, end: int) -> bool:
-    earliest, latest = (day_number(_new_year(year)) for year in (_FIRST_YEAR, _LAST_YEAR))
-    return earliest <= first < end <= latest
-
-
-_KEY: Final = ("subject", "indicator", "item", "first_day", "end_day")
-
-
-def _repeated(row: Row, before: Sequence[Row]) -> Iterable[str]:
-    if any(all(row[name] == other[name] for name in _KEY) for other in before):
-        yield "同一期间报了两次 / the same period twice"
+    return _FIRST_DAY <= first < end <= _LAST_DAY

@@ -19,6 +19,7 @@ import uvicorn
 from analytics import law
 from analytics.cycle import Cycle, RegionCycle
 from analytics.cycle.assessor import Assessor
+from analytics.explanation import Explainer
 from analytics.law import Law
 from api.auth import TokenAuthenticator
 from api.ports import ApiFacts, ApiPorts
@@ -236,6 +237,9 @@ def build_app(
             settings.api.max_upload_bytes,
             settings.partitions,
             rulings.rules,
+            rulings.factors,
+            rulings.norms,
+            Explainer(rulings),
         )
         ports = ApiPorts(
             state,

@@ -13,7 +13,7 @@ from fractions import Fraction
 from typing import Any, Final
 
 from nengshao.domain.factors import Basis
-from nengshao.domain.readings import InputType, Scope, StatType
+from nengshao.domain.readings import DataScope, InputType, StatType
 from nengshao.domain.time import DAY_S
 from nengshao.domain.units import MILLI, Carrier, PointKind, Role, Unit, Use, to_canonical
 from simulators import loads
@@ -56,7 +56,7 @@ class PointSpec:
     role: Role = Role.INPUT
     use: Use = Use.ENERGY
     parent: str = ""  # the tag of the meter above, in the same enterprise
-    scope: Scope = Scope.WHOLE_PLANT
+    scope: DataScope = DataScope.WHOLE_PLANT
     stat_type: StatType = StatType.REAL_TIME
     input_type: InputType = InputType.FIELD_METER
     cadence_s: int = SLOT_S
@@ -177,7 +177,7 @@ def _power_mean(**fields: Any) -> PointSpec:
     return PointSpec(**{**_KWH, "kind": PointKind.POWER, "digits": 1, **fields})
 
 
-_PROCESS: Final[dict[str, Any]] = {"role": Role.SUB, "scope": Scope.PROCESS, "cadence_s": 3600}
+_PROCESS: Final[dict[str, Any]] = {"role": Role.SUB, "scope": DataScope.PROCESS, "cadence_s": 3600}
 
 CEMENT: Final = PlantSpec(
     slug="cement",
@@ -263,7 +263,7 @@ STEEL: Final = PlantSpec(
                   capacity_per_hour=120),
         _power_mean(load="furnace", data_code="0101010102330011", name="电弧炉变压器",
                     device="steel-workshops",
-                    capacity_per_hour=110_000, role=Role.SUB, scope=Scope.KEY_EQUIPMENT, cadence_s=3600),
+                    capacity_per_hour=110_000, role=Role.SUB, scope=DataScope.KEY_EQUIPMENT, cadence_s=3600),
         _power_register(load="oxygen", data_code="0500000002330011", name="制氧站用电",
                         device="steel-workshops", story=Story.RATIO_CHANGES,
                         ratio=2000, register_size=1_000_000, capacity_per_hour=16_000, **_PROCESS),
@@ -299,7 +299,7 @@ DATACENTRE: Final = PlantSpec(
                   capacity_per_hour=2_000,
                   stat_type=StatType.DAY, cadence_s=DAY_S),
         _power_mean(load="it", data_code="0100000002330011", name="IT 设备用电", device="dc-it",
-                    role=Role.SUB, scope=Scope.PROCESS, capacity_per_hour=14_000),
+                    role=Role.SUB, scope=DataScope.PROCESS, capacity_per_hour=14_000),
     ),
     loads=loads.datacentre,
     basis=Basis.EQUIVALENT,

@@ -16,6 +16,7 @@ from analytics.explanation.nodes import Node
 from analytics.explanation.norms import norm_problem
 from analytics.explanation.regions import region_tree
 from analytics.explanation.spans import Span, used_in_spans, year_to_date
+from analytics.explanation.statistics import Window, stated_leaves, stated_sum
 from analytics.explanation.targets import duty_of, progress_tree
 from analytics.explanation.totals import total_tree
 from analytics.law import Law
@@ -94,6 +95,12 @@ class Explainer:
     def intensity(self, row: Row, frames: Frames, registry: Registry) -> Node:
         """An INTENSITY row, opened."""
         return self._intensities(row["enterprise"], frames, registry).tree(row)
+
+    def stated(self, asked: Window, statistics: pl.DataFrame) -> Node | None:
+        """What is stated of exactly these days, opened; None if it is not, or not of all of them."""
+        leaves = stated_leaves(statistics, asked)
+        is_whole = bool(leaves) and leaves[-1]["facts"]["to"] == date_of(asked[-1]).isoformat()
+        return stated_sum("所报 / as stated", leaves) if is_whole else None
 
     def norm_problem(self, row: Row, statistics: pl.DataFrame) -> str:
         """Why an INTENSITY row's limits cannot be said (`norm_limits`); "": nothing is in the way."""

@@ -14,7 +14,8 @@ from typing import Final
 import pytest
 
 import nengshao.domain
-from api.alerts import _FIGURES, _STATE_ZH
+from api.alerts import _STATE_ZH
+from api.intensity import _STATES_ZH
 from nengshao import frames, registry
 from nengshao.frames import Contract
 
@@ -118,13 +119,7 @@ def test_a_column_keeps_the_name_of_the_idea_it_holds() -> None:
     assert shared == {chinese: ideas[chinese] for chinese in shared}
 
 
-def test_the_api_shows_figures_under_their_names_in_the_glossary() -> None:
-    judged = {name for name, row in COLUMNS.items() if {"PROGRESS", "DEVICE_SILENCE"} & set(row[4].split())}
-    shown = {name: chinese for name, (chinese, _) in _FIGURES.items() if name in judged}
-    assert shown == {name: COLUMNS[name][0] for name in shown}
-    assert {"used_g", "due_g", "pace"} <= set(shown)
-
-
-def test_the_api_names_the_states_of_an_alert_as_the_glossary_does() -> None:
-    shown = {f"AlertState.{state.name}": chinese for state, chinese in _STATE_ZH.items()}
-    assert shown == {name: MEMBERS[name][0] for name in shown}
+@pytest.mark.parametrize("shown", [_STATE_ZH, _STATES_ZH], ids=["alerts", "intensities"])
+def test_the_api_names_states_as_the_glossary_does(shown: dict[Enum, str]) -> None:
+    named = {f"{type(state).__name__}.{state.name}": chinese for state, chinese in shown.items()}
+    assert named == {name: MEMBERS[name][0] for name in named}

@@ -202,6 +202,17 @@ def test_blocks_that_overlap_the_computed_span_are_replaced(store: SqlStateStore
     assert store.blocks([A], 9, 13)["start"].to_list() == [0, 12]
 
 
+def test_a_block_takes_the_place_of_those_of_its_point_that_it_comes_over(store: SqlStateStore) -> None:
+    """A read between two gaps proves wrong, and only the later day is committed so far: the gaps are one."""
+    lease = leased(store, "assess")
+    old = rows(BLOCKS, block(A, 1, 0, 10), block(A, 1, 10, 20), block(A, 2, 0, 10), block(B, 1, 0, 10))
+    store.commit_assessment(lease, commit_of(blocks=old))
+    one, spans = rows(BLOCKS, block(A, 1, 0, 20)), typed(NO_SPANS.schema, (A, 15, 30))
+    store.commit_assessment(lease, commit_of(blocks=one, block_spans=spans))
+    left = store.blocks([A, B], 0, 100).select("enterprise", "point", "start", "end").rows()
+    assert left == [(A, 1, 0, 20), (A, 2, 0, 10), (B, 1, 0, 10)]
+
+
 def test_a_commit_that_fails_leaves_nothing(store: SqlStateStore) -> None:
     store.mark_dirty(dirty((A, 1, False)))
     twice = [point_day(A, 1, 1), point_day(A, 1, 1)]

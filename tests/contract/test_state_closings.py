@@ -433,6 +433,25 @@ def test_a_block_over_two_closed_periods_lies_in_closed_days_as_a_whole(store: S
     assert pending(store) == [(A, 1, -40, -40, -40), (A, 2, 40, 40, 40)]
 
 
+def test_a_longer_block_that_comes_over_one_of_closed_days_waits_with_them(store: SqlStateStore) -> None:
+    """The read that ended a gap within a closed day proves wrong: the gap now ends in the open day, 90 g.
+
+    Whether the open day is committed before the closed one or with it, the 70 g in force count once.
+    """
+    start, end = day_start(1) + HOUR, day_start(1) + 20 * HOUR
+    short = block(start, end, 70)
+    commit(store, day(1, 3), day(2, 25), blocks=[short])
+    close(store, 1, 2)
+    longer = block(start, day_start(2) + HOUR, 90)
+    for committed in ([day(2, 5)], [day(1, 3), day(2, 5)]):
+        commit(store, *committed, blocks=[longer])
+        assert_frame_equal(store.blocks([A], 0, 10 * DAY_S), rows(BLOCKS, short))
+    assert pending(store) == [(A, 1, 20, 20, 20)]
+    assert decide(store, open_ones(store)[0]["proposal_id"], accept=True)
+    assert_frame_equal(store.blocks([A], 0, 10 * DAY_S), rows(BLOCKS, longer))
+    assert grams(store, 1, 3) == [(1, 3), (2, 5)]
+
+
 # ------------------------------------------------------------------------------------------ difference
 
 

@@ -96,7 +96,7 @@ def test_a_reading_goes_from_a_device_to_an_alert_that_an_inspector_can_fetch(
 def with_half_a_quota(tables: dict[str, list[dict[str, str]]], code: str) -> dict[str, list[dict[str, str]]]:
     """The fleet's registry with one enterprise held to half of its quota: it is ahead from the start."""
     quotas = [
-        row | {"quota_tce": str(int(row["quota_tce"]) // 2)} if row["enterprise"] == code else row
+        row | {"quota_t": str(int(row["quota_t"]) // 2)} if row["enterprise"] == code else row
         for row in tables["quotas"]
     ]
     return tables | {"quotas": quotas}

@@ -6,6 +6,7 @@ values of one version, what must be refused: from decoding to the published tota
 
 from __future__ import annotations
 
+import datetime as dt
 import random
 import shutil
 from collections.abc import Sequence
@@ -20,7 +21,8 @@ from analytics.law import load_law
 from ingest.ingestor import Ingestor
 from nengshao.clock import SteppedClock
 from nengshao.domain.codes import PointKey
-from nengshao.domain.time import DAY_S, accounting_day, local_text
+from nengshao.domain.time import DAY_S, accounting_day, day_number, local_text
+from nengshao.frames import STATISTICS
 from nengshao.registry_tables import registry_of
 from nengshao.settings import Dialect, IngestSettings
 from nengshao.stores.memory import MemoryReadingStore, MemoryResultStore
@@ -37,6 +39,7 @@ DAYS = 4  # into February
 NOW = ACTIVE_FROM + DAYS * DAY_S + 12 * 3600
 ENTERPRISE = plants.credit_code(1)
 DAILY = "0000000004330011"
+STORE = "0000000001010012"
 HOUR = 3600
 SETTINGS = IngestSettings(batch_idle_ms=0, batch_age_ms=1000)
 
@@ -49,11 +52,52 @@ def registry() -> Any:
         plants.point_row(1, "00", **hourly),
         plants.point_row(1, "01", **hourly, role="output"),
         plants.point_row(1, "02", **hourly, kind="power", capacity_per_hour="9000"),
-        plants.point_row(1, data_code=DAILY, stat_type="1", carrier="natural_gas", kind="amount", unit="m3"),
+        plants.point_row(
+            1,
+            data_code=DAILY,
+            stat_type="1",
+            carrier="natural_gas",
+            kind="amount",
+            unit="m3",
+            use="feedstock",
+        ),
         plants.coal_row(1),
+        plants.point_row(
+            1,
+            data_code=STORE,
+            stat_type="1",
+            carrier="raw_coal",
+            kind="stock",
+            unit="t",
+            capacity_per_hour="50",
+        ),
+        plants.point_row(1, "09", kind="virtual", device="", role="sub"),  # what the plant keeps for itself
     ]
-    tables["quotas"] = [plants.quota_row(1, "36500")]
+    tables["virtual_terms"] = [term_row("00", "1"), term_row("01", "-1/2")]
+    tables["products"] = [
+        {"enterprise": ENTERPRISE, "product": "p", "name": "产品", "unit": "t", "norm": "",
+         "valid_from": "2025-01-01", "valid_to": ""}
+    ]  # fmt: skip
+    tables["quotas"] = [
+        plants.quota_row(1, "36500"), plants.quota_row(1, "30000", scope="excluding_feedstock"),
+        plants.quota_row(1, "90000", basis="carbon"),
+    ]  # fmt: skip
     return registry_of(tables)
+
+
+def term_row(meter: str, coefficient: str) -> dict[str, str]:
+    key = {"enterprise": ENTERPRISE, "data_code": plants.ELECTRICITY, "stat_type": "0", "meter": "09"}
+    term = {"term_data_code": plants.ELECTRICITY, "term_stat_type": "0", "term_meter": meter}
+    return key | term | {"coefficient": coefficient, "valid_from": "2025-01-01", "valid_to": ""}
+
+
+def output() -> pl.DataFrame:
+    """What was made in January, as somebody stated it."""
+    first, end = day_number(dt.date(2025, 1, 1)), day_number(dt.date(2025, 2, 1))
+    row = (
+        ENTERPRISE, "output", "p", first, end, NOW, 50_000, "t", "approved", "月报", "厂", "局", NOW, ""
+    )  # fmt: skip
+    return pl.DataFrame([row], schema=dict(STATISTICS.schema), orient="row")
 
 
 def items() -> list[Item]:
@@ -70,6 +114,9 @@ def items() -> list[Item]:
     days = [
         plants.item(ACTIVE_FROM + day * DAY_S, 5000.0 + day, code=DAILY, stat_type=1) for day in range(DAYS)
     ]
+    days += [
+        plants.item(ACTIVE_FROM + day * DAY_S, 900.0 - 7 * day, code=STORE, stat_type=1) for day in (0, 1, 3)
+    ]  # a stock-take that was left out
     made = ACTIVE_FROM + 3 * DAY_S + 9 * HOUR
     month = plants.item(plants.START, 3100.0, code=plants.COAL, stat_type=2, upload=made)
     return [*told, *days, month, *_corrections()]
@@ -99,7 +146,7 @@ BORDERS = [item for item in ITEMS if item.statDate in _BORDER_TIMES]
 """Readings at midnight, and at both ends of the block across one: what changes with them is on other days."""
 
 REFUSED = 2
-DISTINCT = 94 + 85 + 82 + DAYS + 1  # readings: the two registers, the power, the days, the month
+DISTINCT = 94 + 85 + 82 + DAYS + 3 + 1  # readings: two registers, the power, the days, the store, the month
 
 
 def messages(chance: random.Random, told: Sequence[Item]) -> list[Message]:
@@ -171,6 +218,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     state = open_state(f"sqlite:///{path}")
     state.migrate()
     state.save_registry(registry(), at=ACTIVE_FROM)
+    state.put_statistics(output())
     state.close()
     return path
 
@@ -205,7 +253,15 @@ def test_the_run_in_order_has_every_kind_of_total(in_order: Run) -> None:
     assert power["missing_s"].sum() == 14 * HOUR
     assert gas["amount"].to_list() == [5_000_000, 5_111_000, 5_002_000, 5_003_000]
     assert coal["amount"].sum() == pytest.approx(3 * 3_000_000_000 / 31, abs=2)  # g, of 31 days of 3 000 t
-    assert in_order.state.progress([ENTERPRISE])["used_g"].null_count() == 0
+    stock = days.filter(pl.col("point") == PointKey(ENTERPRISE, STORE, 1).point)
+    assert stock["amount"].sum() == 21_000_000  # 900 t − 879 t, g; the day after the last stock-take has none
+    kept = days.filter(pl.col("point") == PointKey(ENTERPRISE, plants.ELECTRICITY, 0, "09").point)
+    assert kept["amount"].sum() == register["amount"].sum() - output["amount"].sum() // 2
+    scopes = in_order.state.scope_days([ENTERPRISE], first, end)
+    assert scopes["scope"].n_unique() == 5
+    assert in_order.state.progress([ENTERPRISE])["used_g"].null_count() == 1  # raw coal has no CO2 factor
+    assert in_order.state.intensity([ENTERPRISE])["intensity"].null_count() < 9
+    assert in_order.state.measures([ENTERPRISE]).height > 5
 
 
 @pytest.mark.parametrize("tenth", range(10))

@@ -13,6 +13,7 @@ from typing import Any
 import polars as pl
 
 from analytics.cycle import Cycle, CycleReport
+from analytics.explanation import Explainer
 from analytics.law import load_law
 from api.auth import TokenAuthenticator
 from api.ports import ApiFacts, ApiPorts
@@ -163,7 +164,9 @@ class Process:
             in_flight=lambda: self.in_flight,
         )  # fmt: skip
         guard = TokenAuthenticator.for_token(TOKEN)
-        service = create_api(ports, ApiFacts(guard, 1_000_000, 1, self.law.rules), self.clock)
+        law = self.law
+        facts = ApiFacts(guard, 1_000_000, 1, law.rules, law.factors, law.norms, Explainer(law))
+        service = create_api(ports, facts, self.clock)
         return Api(self._state, guard, clock=self.clock, _app=(guard, service))
 
     # ------------------------------------------------------------------------------------------ ends

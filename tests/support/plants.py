@@ -57,10 +57,10 @@ def coal_row(number: int, **changes: str) -> dict[str, str]:
     )  # fmt: skip
 
 
-def quota_row(number: int, quota_tce: str, **changes: str) -> dict[str, str]:
+def quota_row(number: int, quota_t: str, **changes: str) -> dict[str, str]:
     row = {
-        "enterprise": credit_code(number), "year": "2025", "basis": "calorific", "scope": "综合能源消费量",
-        "quota_tce": quota_tce, "profile": "linear", "source": "虚构，仅供测试", "confidence": "official",
+        "enterprise": credit_code(number), "year": "2025", "basis": "calorific", "scope": "total",
+        "quota_t": quota_t, "profile": "linear", "source": "虚构，仅供测试", "confidence": "official",
     }  # fmt: skip
     return row | changes
 

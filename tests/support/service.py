@@ -12,10 +12,15 @@ from typing import Any
 import httpx
 from fastapi import FastAPI
 
+from analytics.calendar_library import Calendar
+from analytics.explanation import Explainer
+from analytics.law import Law
 from api.auth import Authenticator, Principal, TokenAuthenticator
 from api.service import ApiFacts, ApiPorts, create_api
 from nengshao.clock import SteppedClock
-from nengshao.domain.rules import Measure, Operator, Rule, Severity
+from nengshao.domain.factors import FactorTable
+from nengshao.domain.norms import NormTable
+from nengshao.domain.rules import Band, Measure, Operator, Rule, Severity
 from nengshao.domain.time import parse_instant
 from nengshao.ports import StateStore
 from nengshao.stores.memory import MemoryReadingStore, MemoryResultStore
@@ -30,15 +35,17 @@ PACE_RULE = Rule(
     name="total-energy-ahead-of-quota",
     measure=Measure.PROGRESS_RATIO,
     op=Operator.ABOVE,
-    threshold=1.05,
+    bands=(Band(1.05, Severity.ORANGE, "Ⅰ级"), Band(1.1, Severity.RED, "Ⅱ级", Operator.AT_LEAST)),
     hold_s=2 * 86_400,
     min_coverage=0.95,
-    severity=Severity.ORANGE,
     legal_basis="虚构依据，仅供测试",
     confidence="copied",
     summary_zh="用能超前",
     summary_en="ahead of its pace",
 )
+
+
+NO_LAW = Law(FactorTable(()), NormTable((), ()), Calendar(), {})
 
 
 class ScopedAuthenticator:
@@ -65,6 +72,7 @@ class Api:
     token: str | None = TOKEN
     partitions: int = 1
     max_upload_bytes: int = 10_000
+    law: Law = NO_LAW
     _app: tuple[Authenticator | None, FastAPI] | None = None
 
     @property
@@ -82,7 +90,8 @@ class Api:
         )  # fmt: skip
         facts = ApiFacts(
             authenticator=self.authenticator, max_upload_bytes=self.max_upload_bytes,
-            partitions=self.partitions, rules={PACE_RULE.name: PACE_RULE},
+            partitions=self.partitions, rules={PACE_RULE.name: PACE_RULE, **self.law.rules},
+            factors=self.law.factors, norms=self.law.norms, arithmetic=Explainer(self.law),
         )  # fmt: skip
         return create_api(ports, facts, self.clock)
 

@@ -56,9 +56,11 @@ def _emptied(url: str) -> str:
 def opened(url: str, partitions: int = 1, **caps: int) -> Iterator[SqlStateStore]:
     """A migrated store, closed at the end."""
     store = open_state(url, partitions, **caps)
-    store.migrate()
-    yield store
-    store.close()
+    try:
+        store.migrate()
+        yield store
+    finally:
+        store.close()
 
 
 def credit_code(number: int) -> str:

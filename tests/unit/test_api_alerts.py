@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from nengshao.domain.alerts import Alert, AlertState, Transition
+from nengshao.domain.alerts import Alert, AlertState, Step, Transition
 from nengshao.domain.time import parse_instant
 from nengshao.frames import PROGRESS
 from nengshao.ports import JudgementCommit
@@ -25,8 +25,12 @@ EXPLANATION: dict[str, Any] = {
     "value": 1.2000000001,
     "coverage": 0.98,
     "rule": {"measure": "progress_ratio", "threshold": 1.05, "legal_basis": "发出时的依据"},
-    "figure": {"quota_g": 1_000_000_000, "used_g": 117_939_451, "high_g": None, "basis": "calorific"},
-    "points": [{"point": 2**60 + 1, "mass_g": 7}],
+    "tree": {
+        "children": [
+            {"kind": "total", "name": "总量", "value": 117.9394511, "unit": "tce", "point": 2**60 + 1}
+        ],
+        "beside": [{"kind": "projection", "name": "全年预计", "value": None, "unit": "tce"}],
+    },
 }
 
 
@@ -38,6 +42,7 @@ def alert(number: int, enterprise: str = A, **fields: Any) -> Alert:
         "subject": "2025/calorific",
         "state": AlertState.FIRING,
         "severity": "orange",
+        "level": "Ⅰ级",
         "since": SINCE + number * DAY,
         "seen_at": SINCE + (number + 3) * DAY,
         "breached_s": 3 * DAY,
@@ -49,12 +54,12 @@ def alert(number: int, enterprise: str = A, **fields: Any) -> Alert:
 
 
 def judge(state: SqlStateStore, *alerts: Alert, explanations: Mapping[str, Any] | None = None) -> None:
-    steps = [Transition(a, None, "breach", a.since) for a in alerts if a.state is AlertState.PENDING]
+    steps = [Transition(a, None, Step.BREACHED, a.since) for a in alerts if a.state is AlertState.PENDING]
     for a in alerts:
         if a.state is AlertState.FIRING:
             pending = replace(a, state=AlertState.PENDING)
-            steps += [Transition(pending, None, "breach", a.since)]
-            steps += [Transition(a, AlertState.PENDING, "held", a.fired_at or 0)]
+            steps += [Transition(pending, None, Step.BREACHED, a.since)]
+            steps += [Transition(a, AlertState.PENDING, Step.HELD, a.fired_at or 0)]
     state.commit_judgement(
         leased(state, "assess"),
         JudgementCommit(
@@ -85,6 +90,8 @@ def test_a_list_says_what_was_found_since_when_and_with_which_labels(api: Api) -
                 "state": "firing",
                 "state_zh": "预警中",
                 "severity": "orange",
+                "severity_zh": "橙色",
+                "level": "Ⅰ级",
                 "since": "2025-02-02T00:00:00+08:00",
                 "as_of": "2025-02-05T00:00:00+08:00",
                 "fired_at": "2025-02-04T00:00:00+08:00",
@@ -140,17 +147,20 @@ def test_one_alert_carries_rule_legal_basis_figures_with_units_coverage_and_hist
     assert detail["rule_facts"]["unit"] == "1"
     assert detail["coverage"] == 0.98
     assert detail["as_of"] == "2025-02-05T00:00:00+08:00"
-    assert detail["explanation"] == EXPLANATION | {"points": [{"point": str(2**60 + 1), "mass_g": 7}]}
+    assert detail["explanation"]["tree"]["children"][0]["point"] == str(2**60 + 1)
+    assert [(band["threshold"], band["op"], band["severity"], band["level"])
+            for band in detail["rule_facts"]["bands"]] == [
+        (1.05, ">", "orange", "Ⅰ级"), (1.1, ">=", "red", "Ⅱ级"),
+    ]  # fmt: skip
     assert [(f["name"], f["value"], f["unit"]) for f in detail["figures"]] == [
         ("value", 1.2, "1"),
+        ("threshold", 1.05, "1"),
         ("coverage", 0.98, "1"),
-        ("rule.threshold", 1.05, "1"),
-        ("figure.quota_g", 1000.0, "tce"),
-        ("figure.used_g", 117.939451, "tce"),
-        ("figure.high_g", None, "tce"),
+        ("total", 117.939451, "tce"),
+        ("projection", None, "tce"),
     ]
     assert [(step["before"], step["after"], step["reason"]) for step in detail["history"]] == [
-        (None, "pending", "breach"),
+        (None, "pending", "breached"),
         ("pending", "firing", "held"),
     ]
 
@@ -163,12 +173,11 @@ def test_an_alert_that_never_fired_has_no_explanation_yet(api: Api) -> None:
 
 
 def test_silence_is_shown_in_seconds(api: Api) -> None:
-    explanation = {"value": 7200.0, "rule": {"measure": "silent_seconds"}, "silent_seconds": 7200}
+    explanation = {"value": 7200.0, "rule": {"measure": "silent_seconds"}}
     judge(api.state, alert(1, rule="device-silent"), explanations={"alert-1": explanation})
     figures = api.get("/v1/alerts/alert-1").json()["figures"]
     assert [(figure["name"], figure["value"], figure["unit"]) for figure in figures] == [
-        ("value", 7200.0, "s"),
-        ("silent_seconds", 7200.0, "s"),
+        ("value", 7200.0, "s")
     ]
 
 

@@ -9,10 +9,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from api.coal import coal_of
 from nengshao.domain.alerts import Alert, AlertState
-from nengshao.domain.factors import Basis
-from nengshao.domain.time import day_start, parse_instant
+from nengshao.domain.time import parse_instant
 from nengshao.frames import LOAD, POINTS, PROGRESS
 from nengshao.ports import JudgementCommit, Revision
 from nengshao.registry import ENTERPRISES, Registry
@@ -51,13 +49,15 @@ def registry() -> Registry:
 
 
 def day(number: int, grams: int | None = 1_500_000, enterprise: str = A, **columns: Any) -> dict[str, Any]:
-    """The n-th day of 2025: 1.5 tce calorific, twice that equivalent, half of it measured."""
+    """The n-th day of 2025: 1.5 tce calorific, twice that equivalent, thrice as much CO2; half is measured."""
     given = {
         "calorific_g": grams,
         "equivalent_g": None if grams is None else 2 * grams,
         **dict.fromkeys(("calorific_gap_low", "calorific_gap_high"), 0),
         **dict.fromkeys(("equivalent_gap_low", "equivalent_gap_high"), 0),
-        "measured_w": 50, "estimated_w": 20, "missing_w": 30, "pending_w": 0,
+        **dict.fromkeys(("carbon_gap_low", "carbon_gap_high"), 0),
+        "carbon_g": None if grams is None else 3 * grams, "carbon_confirmed": True,
+        "measured_w": 50, "estimated_w": 20, "spread_w": 0, "missing_w": 30, "pending_w": 0,
         "calorific_confirmed": True, "equivalent_confirmed": False,
         "lowest_point": ID, "missing_points": str(ID),
     }  # fmt: skip
@@ -66,9 +66,9 @@ def day(number: int, grams: int | None = 1_500_000, enterprise: str = A, **colum
 
 def block(start_day: float, end_day: float, grams: int | None, sign: int = 1) -> dict[str, Any]:
     return {
-        "enterprise": A, "point": ID, "sign": sign,
+        "enterprise": A, "via": ID, "point": ID, "sign": sign, "use": "energy",
         "start": FIRST + int(start_day * 86_400), "end": FIRST + int(end_day * 86_400),
-         "amount": 1, "calorific_g": grams, "equivalent_g": grams,
+        "amount": 1, "calorific_g": grams, "equivalent_g": grams, "carbon_g": grams,
     }  # fmt: skip
 
 
@@ -106,6 +106,7 @@ def test_an_enterprise_shows_both_bases_to_date_its_coverage_and_what_is_unconfi
             "tce": 6.0, "low_tce": 6.0, "high_tce": 6.0, "is_confirmed": False,
             "label": "不作为执法依据 / not a basis for enforcement",
         },
+        "carbon": {"t": 9.0, "low_t": 9.0, "high_t": 9.0, "is_confirmed": True, "label": None},
         "coverage": {"measured": 0.5, "estimated": 0.2, "missing": 0.3, "pending": 0.0},
         "no_factor": [],
     }  # fmt: skip
@@ -135,23 +136,36 @@ def test_another_year_can_be_asked_for(api: Api) -> None:
     assert api.get(f"/v1/enterprises/{A}").json()["to_date"]["year"] == 2026
 
 
-def test_progress_is_shown_in_tce_with_its_basis_and_day(api: Api) -> None:
-    row = {
-        "enterprise": A, "year": 2025, "basis": "equivalent", "scope": "综合能源消费量", "quota_g": 10**12,
-        "quota_confirmed": True, "as_of_day": JAN_1, "used_g": 117_939_451_659, "low_g": 0, "high_g": None,
-        "due_g": 1, "pace": 1.23456789, "pace_low": 0.5, "pace_high": None, "is_confirmed": False,
-        "coverage": 0.7,
-    }  # fmt: skip
-    judge(api, [row])
+PROGRESS_ROW: dict[str, Any] = {
+    "enterprise": A, "year": 2025, "basis": "equivalent", "scope": "net", "level": "incentive",
+    "quota_g": 10**12, "quota_confirmed": True, "as_of_day": JAN_1, "used_g": 117_939_451_659, "low_g": 0,
+    "high_g": None, "due_g": 1, "pace": 1.23456789, "pace_low": 0.5, "pace_high": None,
+    "projected_g": 2 * 10**12, "projected_low_g": 1, "projected_high_g": None, "projection": "blend",
+    "is_confirmed": False, "coverage": 0.7,
+}  # fmt: skip
+
+
+def test_progress_is_shown_in_tonnes_with_its_basis_scope_and_day(api: Api) -> None:
+    judge(api, [PROGRESS_ROW])
     assert api.get(f"/v1/enterprises/{A}").json()["progress"] == [
         {
-            "year": 2025, "basis": "equivalent", "basis_zh": "等价值", "scope": "综合能源消费量",
-            "quota_tce": 1_000_000.0, "as_of": "2025-01-01", "used_tce": 117939.451659, "low_tce": 0.0,
-            "high_tce": None, "due_tce": 1e-06, "pace": 1.234568, "pace_low": 0.5, "pace_high": None,
-            "coverage": 0.7, "quota_confirmed": True, "is_confirmed": False,
+            "year": 2025, "basis": "equivalent", "basis_zh": "等价值", "scope": "net",
+            "scope_zh": "扣除原料用能和非化石能源", "level": "incentive", "unit": "tce",
+            "quota_t": 1_000_000.0, "as_of": "2025-01-01", "used_t": 117939.451659, "low_t": 0.0,
+            "high_t": None, "due_t": 1e-06, "pace": 1.234568, "pace_low": 0.5, "pace_high": None,
+            "projected_t": 2_000_000.0, "projected_low_t": 1e-06, "projected_high_t": None,
+            "projection": "blend", "coverage": 0.7, "quota_confirmed": True, "is_confirmed": False,
             "label": "不作为执法依据 / not a basis for enforcement",
         }
     ]  # fmt: skip
+
+
+def test_progress_of_one_year_and_in_tonnes_of_carbon(api: Api) -> None:
+    judge(api, [PROGRESS_ROW, {**PROGRESS_ROW, "year": 2026, "basis": "carbon", "projection": ""}])
+    path = f"/v1/enterprises/{A}/progress"
+    assert [row["year"] for row in api.get(path).json()["progress"]] == [2025, 2026]
+    (carbon,) = api.get(path, year=2026).json()["progress"]
+    assert (carbon["unit"], carbon["projection"]) == ("tCO2", None)
 
 
 def test_the_list_counts_open_alerts_and_pages_by_code(api: Api) -> None:
@@ -221,6 +235,7 @@ def test_days_carry_both_bases_coverage_bounds_and_the_points_that_are_missing(a
         1.5, 1.499999, None,
     )  # fmt: skip
     assert shown["equivalent"]["tce"] == 3.0
+    assert (shown["carbon"]["t"], shown["scopes"]) == (4.5, [])
     assert shown["coverage"]["missing"] == 0.3
     assert shown["lowest_point"] == "0000000002330011.0.00"
     assert shown["missing_points"] == ["0000000002330011.0.00"]
@@ -244,29 +259,25 @@ def test_a_long_gap_counts_in_full_within_the_day_and_widens_the_bounds_across_i
     assert [year[name] for name in ("low_tce", "tce", "high_tce")] == [3.7, 3.7, 3.7]
 
 
-DAY_ROW = day(0, 1000)
-SPAN = (day_start(JAN_1), day_start(JAN_1 + 1))
-
-
 @pytest.mark.parametrize(
-    ("days", "blocks", "shown"),
+    ("grams", "blocks", "shown"),
     [
-        pytest.param([DAY_ROW], [], (0.001, 0.001, 0.001), id="nothing missing"),
-        pytest.param([], [], (None, None, None), id="no days"),
-        pytest.param([DAY_ROW], [block(0.1, 0.2, 400, -1)], (0.0006, 0.0006, 0.0006), id="an output's block"),
-        pytest.param([DAY_ROW], [block(-1, 0.2, 400, -1)], (0.0006, 0.001, 0.001), id="an output's across"),
-        pytest.param([DAY_ROW], [block(0.1, 0.2, 400, 0)], (0.001, 0.001, 0.001), id="inside the boundary"),
-        pytest.param([DAY_ROW], [block(0.1, 0.2, None)], (None, None, None), id="a block without factor"),
-        pytest.param([DAY_ROW], [block(0.1, 5, None)], (None, None, None), id="one across without factor"),
-        pytest.param([day(0, None)], [], (0.0, None, 0.0), id="nothing measured: bounds only"),
-        pytest.param([day(0, None)], [block(0.1, 0.2, 400)], (0.0004, 0.0004, 0.0004), id="a block only"),
+        pytest.param(1000, [], (0.001, 0.001, 0.001), id="nothing missing"),
+        pytest.param(1000, [block(0.1, 0.2, 400, -1)], (0.0006, 0.0006, 0.0006), id="an output's block"),
+        pytest.param(1000, [block(-1, 0.2, 400, -1)], (0.0006, 0.001, 0.001), id="an output's across"),
+        pytest.param(1000, [block(0.1, 0.2, 400, 0)], (0.001, 0.001, 0.001), id="inside the boundary"),
+        pytest.param(1000, [block(0.1, 0.2, None)], (None, None, None), id="a block without factor"),
+        pytest.param(1000, [block(0.1, 5, None)], (None, None, None), id="one across without factor"),
+        pytest.param(None, [], (0.0, None, 0.0), id="nothing measured: bounds only"),
+        pytest.param(None, [block(0.1, 0.2, 400)], (0.0004, 0.0004, 0.0004), id="a block only"),
     ],
 )  # fmt: skip
 def test_bounds_of_a_day(
-    days: list[dict[str, Any]], blocks: list[dict[str, Any]], shown: tuple[float | None, ...]
+    api: Api, grams: int | None, blocks: list[dict[str, Any]], shown: tuple[float | None, ...]
 ) -> None:
-    coal = coal_of(days, blocks, *SPAN, Basis.CALORIFIC)
-    assert (coal.low_tce, coal.tce, coal.high_tce) == shown
+    assess(api, day(0, grams), blocks=blocks)
+    (found,) = api.get(f"/v1/enterprises/{A}/energy").json()["days"]
+    assert tuple(found["calorific"][name] for name in ("low_tce", "tce", "high_tce")) == shown
 
 
 def test_hours_carry_the_amount_of_each_point_and_how_much_of_the_hour_it_covers(api: Api) -> None:
@@ -328,11 +339,12 @@ def test_revisions_say_what_changed_and_why(api: Api) -> None:
         {
             "date": "2025-01-01", "seq": 1, "made_at": "2025-03-10T09:00:00+08:00", "cause": "late_data",
             "cause_zh": "迟到数据",
-            "before": {"calorific_tce": None, "equivalent_tce": None, "figures": before},
+            "before": {"calorific_tce": None, "equivalent_tce": None, "carbon_t": None, "figures": before},
             "after": {
-                "calorific_tce": 1.5, "equivalent_tce": None,
+                "calorific_tce": 1.5, "equivalent_tce": None, "carbon_t": None,
                 "figures": after | {"point_days": [changed_point | {"point": str(ID)}]},
             },
+            "decided_by": None, "reason": None,
         }
     ]  # fmt: skip
     assert api.get(f"/v1/enterprises/{A}/revisions?from=2025-01-02&to=2025-01-05").json()["revisions"] == []

@@ -47,9 +47,7 @@ class Change:
     blocks: Rows
     revisions: Sequence[Revision]
     regions: Mapping[str, Sequence[str]]  # enterprise -> the regions that add its figures up
-    claimed: pl.DataFrame = field(
-        default_factory=lambda: pl.DataFrame(schema=CLAIM)
-    )  # dirty days that are done
+    claimed: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=CLAIM))  # dirty, now done
     changed: Rows | None = None  # the pairs whose published figures changed; None: all that are replaced
     also_due: Iterable[str] = ()  # enterprises to be judged though no day of theirs has changed
 

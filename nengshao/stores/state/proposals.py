@@ -2,8 +2,8 @@
 
 What hangs together is decided together. A block that lies in closed days as a whole is theirs: it stays in
 force with them, and is replaced with them. A block that reaches into an open day follows the latest results
-like that day: were the old one kept, what has since been measured in the open day would count twice. So the
-figures in force and the differences of open proposals always add up to the latest results.
+like that day: were the old one kept, what has since been measured in the open day would count twice. So,
+until somebody rejects one, what is in force and the open proposals add up to the latest results.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def accepted(rows: Sequence[Any], *, by: str, reason: str, at: int, regions: Seq
         enterprise_days=_frame(days, ENTERPRISE_DAYS),
         point_days=_frame(list(chain(*(side["point_days"] for side in after))), POINT_DAYS),
         scope_days=_frame(list(chain(*(side["scope_days"] for side in after))), SCOPE_DAYS),
-        gone_blocks=_distinct_blocks(row.before for row in rows),
+        gone_blocks=_distinct_blocks([*(row.before for row in rows), *after]),
         blocks=_distinct_blocks(after),
         revisions=[
             Revision(enterprise, row.day, "accepted", row.before, row.after, by, reason) for row in rows

@@ -1,0 +1,137 @@
+"""The barometer (晴雨表): how regions stand against their intensity targets, by colour."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+
+from api import figures
+from api.auth import Caller
+from api.ports import Row, Service, Services
+from api.regions import RegionCode
+from nengshao.domain.alerts import Alert, AlertState
+from nengshao.domain.codes import REGION_PARTITION, region_chain
+from nengshao.domain.rules import Measure, Rule, Severity
+from nengshao.domain.targets import Indicator
+from nengshao.domain.time import accounting_day, date_of
+
+router = APIRouter(prefix="/v1/regions", tags=["地区 regions"])
+
+_MEASURES: Final = (Measure.REDUCTION_COMPLETION, Measure.REDUCTION_GAP, Measure.INTENSITY_STATE)
+GREEN: Final = "green"
+
+
+class Reading(BaseModel):
+    """一个地区的晴雨 / how one region stands."""
+
+    code: str
+    name: str
+    colour: str | None = Field(
+        description="red 红 orange 橙 yellow 黄 green 绿；空：数据不足或没有适用规则 / null: cannot be said"
+    )
+    colour_zh: str
+    level: str = Field(description="当地文件所印的级，与颜色无固定对应 / the level that the locality prints")
+    rule: str | None = Field(description="判定所依据的规则 / the rule that says it")
+    as_of: dt.datetime | None = Field(description="数字所及的时间 / the figures reach up to here")
+    completion: float | None = Field(description="降低率完成率 = 实际 / 目标 / actual over target reduction")
+    gap_pp: float | None = Field(description="降低率缺口，百分点 / reduction that is lacking, pp")
+    labels: list[str] = Field(description="必须随晴雨显示的标注 / labels to be shown with it")
+
+
+class Barometer(BaseModel):
+    """下辖各地区的晴雨表 / the regions within a region."""
+
+    region: str
+    regions: list[Reading]
+
+
+_COLOURS_ZH: Final = {**{severity.value: severity.zh for severity in Severity}, GREEN: "绿色"}
+
+
+def reading_of(region: Row, rows: Sequence[Row], alerts: Sequence[Alert], rules: Sequence[Rule]) -> Reading:
+    """A region's colour: that of its worst firing alert; green, if a rule applies and none fires.
+
+    `rows`: its MEASURES of intensity targets, of the latest year. Without a known figure, or while an alert
+    is 数据不足, nothing is said.
+    """
+    firing = sorted(
+        (alert for alert in alerts if alert.state is AlertState.FIRING),
+        key=lambda alert: Severity(alert.severity).rank,
+    )
+    worst = firing[-1] if firing else None
+    is_open = not rows or any(row["value"] is None for row in rows) or any(a.is_insufficient for a in alerts)
+    green = GREEN if rules and not is_open else None
+    colour = worst.severity if worst else green
+    is_confirmed = worst.is_confirmed if worst else all(row["is_confirmed"] for row in rows)
+    by_measure = {row["measure"]: row["value"] for row in rows}
+    return Reading(
+        code=region["code"],
+        name=region["name"],
+        colour=colour,
+        colour_zh=figures.INSUFFICIENT if colour is None else _COLOURS_ZH[colour],
+        level=worst.level if worst else "",
+        rule=worst.rule if worst else None,
+        as_of=figures.instant(max((row["at"] for row in rows), default=None)),
+        completion=figures.rounded(by_measure.get(Measure.REDUCTION_COMPLETION)),
+        gap_pp=figures.rounded(by_measure.get(Measure.REDUCTION_GAP)),
+        labels=[
+            *([] if is_confirmed else [figures.NOT_EVIDENCE]),
+            *([figures.INSUFFICIENT] if is_open else []),
+        ],
+    )
+
+
+def targets_of(rows: Sequence[Row]) -> list[Row]:
+    """Of MEASURES rows those of 单位 GDP 能耗 against its target, of the latest year that has any."""
+    found = [
+        row
+        for row in rows
+        if row["measure"] in _MEASURES and row["subject"].endswith(f"/{Indicator.GDP_COMPARABLE}")
+    ]
+    latest = max((row["subject"].split("/")[0] for row in found), default="")
+    return [row for row in found if row["subject"].split("/")[0] == latest]
+
+
+def rules_for(rules: Mapping[str, Rule], region: str, rows: Sequence[Row]) -> list[Rule]:
+    """The rules that have a say on these rows: on their measure, in their month, in the region."""
+    months = {(row["measure"], date_of(accounting_day(row["at"] - 1)).month) for row in rows}
+    around = set(region_chain(region))
+    return [
+        rule
+        for rule in rules.values()
+        if rule.is_enabled
+        and (not rule.regions or around.intersection(rule.regions))
+        and any(rule.measure == measure and month in (rule.months or (month,)) for measure, month in months)
+    ]
+
+
+def read_barometer(service: Service, code: str) -> list[Reading]:
+    """How the regions within the region stand, by code."""
+    regions = [row for row in service.directory().regions.values() if row["parent"] == code]
+    codes = [row["code"] for row in regions]
+    measures = service.state.measures(codes).to_dicts()
+    rules = service.facts.rules
+    alerts = [
+        alert
+        for alert in service.state.open_alerts(REGION_PARTITION)
+        if alert.rule in rules
+        and rules[alert.rule].measure in _MEASURES
+        and alert.subject.endswith(f"/{Indicator.GDP_COMPARABLE}")
+    ]
+    found = []
+    for region in sorted(regions, key=lambda row: str(row["code"])):
+        rows = targets_of([row for row in measures if row["enterprise"] == region["code"]])
+        own = [alert for alert in alerts if alert.enterprise == region["code"]]
+        found.append(reading_of(region, rows, own, rules_for(rules, region["code"], rows)))
+    return found
+
+
+@router.get("/{code}/barometer", summary="晴雨表 / barometer of the regions within")
+def show_barometer(service: Services, caller: Caller, code: RegionCode) -> Barometer:
+    """下辖各地区能耗强度目标的红、橙、黄、绿；级另列 / colours; the printed level apart."""
+    service.region(caller, code)
+    return Barometer(region=code, regions=read_barometer(service, code))
