@@ -30,7 +30,7 @@ from analytics.coverage import coverage_per_day
 from analytics.findings import FINDINGS, events_of, segments_of
 from analytics.intervals import use_per_interval
 from analytics.registers import register_findings
-from analytics.sifting import plain_segments, sifted_reads
+from analytics.sifting import days_sifted, plain_segments, sifted_reads
 from analytics.specs import point_duties
 from analytics.totals import enterprise_totals, scope_totals, with_weights
 from analytics.virtuals import blocks_of_virtual_points, terms_multiplied_out, with_virtual_points
@@ -55,7 +55,7 @@ class Results:
 
 
 @dataclass(frozen=True, slots=True)
-class Assessment:
+class Frames:
     """BLOCKS (overlapping the window), LOAD, METER_EVENTS, and from `figures` the others, lazily."""
 
     figures: pl.LazyFrame  # POINT_DAYS + the columns of conversion.FACTOR_DAYS
@@ -78,23 +78,47 @@ class Assessment:
         """SCOPE_DAYS, sorted by key."""
         return scope_totals(self.figures)
 
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """A plan in two steps: what the readings say, a few rows in a hundred of them, and what follows from it.
+
+    As one plan it takes twice as long (measured): Polars runs shared parts of a plan again and again, or keeps
+    them for the slowest of those that share.
+    """
+
+    reads: pl.LazyFrame  # sifting.READS of registers
+    others: pl.LazyFrame  # FINDINGS about every other kind of point
+    registry: Registry
+    factors: FactorTable
+    window: tuple[int, int]
+    as_of: int
+
+    def frames(self) -> Frames:
+        """Run the first step; what follows from it, lazily."""
+        reads, others = pl.collect_all([self.reads, self.others], engine="streaming")
+        points, changes = self.registry.points, self.registry.meter_changes
+        registers = register_findings(reads.lazy(), points, changes).collect(engine="streaming")
+        return _frames(reads.lazy(), pl.concat([others, registers]).lazy(), self)
+
     def collect(self) -> Results:
         """Run the plan; totals are made from the point × day rows that it gave.
 
         Raises: FrameContractError when a quantity does not fit into 64 bits.
         """
         try:
-            figures, *rest = pl.collect_all(
-                [self.figures, self.blocks, self.load, self.events], engine="streaming"
+            frames = self.frames()
+            figures, blocks, load, events = pl.collect_all(
+                [frames.figures, frames.blocks, frames.load, frames.events], engine="streaming"
             )
-            run = replace(self, figures=figures.lazy())
-            totals = pl.collect_all([run.point_days, run.enterprise_days, run.scope_days])
+            run = replace(frames, figures=figures.lazy())
+            point_days, enterprise_days, scope_days = pl.collect_all(
+                [run.point_days, run.enterprise_days, run.scope_days]
+            )
         except pl.exceptions.InvalidOperationError as exc:
             if "conversion from" not in str(exc):  # only the strict cast of an Int128 is an overflow
                 raise
             raise FrameContractError(f"a quantity overflowed: {exc}") from exc
-        blocks, load, events = rest
-        point_days, enterprise_days, scope_days = totals
         return Results(point_days, blocks, enterprise_days, scope_days, load, events)
 
 
@@ -112,24 +136,40 @@ def assess(
     to far enough after it (`registers.REACH` reads; a month's or year's figure from its start). `registry`:
     of the enterprises asked.
     """
-    first_day, end_day = window
+    points = registry.points
+    by_kind = {
+        PointKind.AMOUNT: amount_findings,
+        PointKind.POWER: power_findings,
+        PointKind.STOCK: stock_findings,
+    }
+    # To look for a kind that no point has would only cost time.
+    others = [readings.pipe(by_kind[kind], points) for kind in by_kind if kind in set(points["kind"])]
+    return Assessment(
+        reads=readings.pipe(sifted_reads, points, registry.meter_changes),
+        others=pl.union([FINDINGS.empty().lazy(), *others]),
+        registry=registry,
+        factors=factors,
+        window=window,
+        as_of=as_of,
+    )
+
+
+def _frames(reads: pl.LazyFrame, findings: pl.LazyFrame, asked: Assessment) -> Frames:
+    first_day, end_day = asked.window
     start, end = day_start(first_day), day_start(end_day)
-    points, changes = registry.points, registry.meter_changes
+    registry, factors = asked.registry, asked.factors
+    points = registry.points
     classes = factor_classes(points, registry.enterprises, registry.heating_values, factors)
-    duties = point_duties(points, registry.enterprises, as_of=as_of).join(
+    duties = point_duties(points, registry.enterprises, as_of=asked.as_of).join(
         classes.of, on=["enterprise", "carrier"], maintain_order="left"
     )
     metered = duties.filter(pl.col("kind") != PointKind.VIRTUAL)
     terms = terms_multiplied_out(registry.virtual_terms)
     factor_days = factors_per_day(factors, classes, first_day=first_day, end_day=end_day)
 
-    # Cached: days, hours, blocks and events ask for different columns, so Polars sees no plan that they share.
-    reads = readings.pipe(sifted_reads, points, changes).cache()
-    findings = pl.union(_findings(readings, reads, points, changes)).cache()
     segments = findings.pipe(segments_of)
-    by_day, by_hour = (
-        pl.union([segments, reads.pipe(plain_segments, each)]) for each in ("day", "hour")
-    )
+    by_hour = pl.concat([segments, reads.pipe(plain_segments)])
+    by_day = pl.concat([segments, reads.pipe(days_sifted).pipe(plain_segments)])
     figures = (
         by_day.pipe(coverage_per_day, metered, first_day=first_day, end_day=end_day)
         .pipe(with_virtual_points, duties, terms, first_day=first_day, end_day=end_day)
@@ -139,21 +179,7 @@ def assess(
     blocks = segments.pipe(blocks_of, duties, terms, factors, classes, start=start, end=end)
     load = by_hour.pipe(use_per_interval, metered, "hour", start, end).pipe(load_of, metered)
     events = findings.pipe(events_of).pipe(events_within, points, start=start, end=end)
-    return Assessment(figures=figures, blocks=blocks, load=load, events=events)
-
-
-def _findings(
-    readings: pl.LazyFrame, reads: pl.LazyFrame, points: pl.DataFrame, changes: pl.DataFrame
-) -> list[pl.LazyFrame]:
-    """FINDINGS of every kind of point there is; looking for another kind would only cost time."""
-    by_kind = {
-        PointKind.REGISTER: lambda: reads.pipe(register_findings, points, changes),
-        PointKind.AMOUNT: lambda: readings.pipe(amount_findings, points),
-        PointKind.POWER: lambda: readings.pipe(power_findings, points),
-        PointKind.STOCK: lambda: readings.pipe(stock_findings, points),
-    }
-    kinds = set(points["kind"])
-    return [FINDINGS.empty().lazy(), *(find() for kind, find in by_kind.items() if kind in kinds)]
+    return Frames(figures=figures, blocks=blocks, load=load, events=events)
 
 
 def blocks_of(

@@ -6,7 +6,7 @@ then it is a figure of part of the period, and says so. Nothing is ever divided 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import polars as pl
@@ -75,22 +75,20 @@ def energy_intensity(
     spans = asked_spans(statistics, energy.scope_days, registry, norms, years=years, today=today)
     try:
         figures = _figures(spans, energy, statistics, registry)
-    except pl.exceptions.InvalidOperationError as exc:
-        if "conversion from" not in str(exc):  # only the strict cast of an Int128 is an overflow
-            raise
-        raise FrameContractError(f"a quantity overflowed: {exc}") from exc
-    current = figures.filter(pl.col("years_back") == 0)
-    earlier = figures.filter(pl.col("years_back") != 0)
-    return (
-        _with_previous(current, earlier)
-        .pipe(_with_chain)
-        .pipe(_with_target, earlier, registry.intensity_targets)
-        .pipe(_with_norm, statistics, registry.products, norms)
-        .filter(pl.col("period").str.slice(0, 4).cast(pl.Int32).is_in(list(years)))
-        .with_columns(is_confirmed=pl.col("energy_confirmed") & pl.col("quantity_confirmed"))
-        .pipe(_named)
-        .sort(*RESULT.key)
-    )
+        current, earlier = (
+            figures.filter(pl.col("years_back") == 0),
+            figures.filter(pl.col("years_back") != 0),
+        )
+        compared = (
+            _with_previous(current, earlier)
+            .pipe(_with_chain)
+            .pipe(_with_target, earlier, registry.intensity_targets)
+            .pipe(_with_norm, statistics, registry.products, norms)
+        )
+    except pl.exceptions.InvalidOperationError as exc:  # of a strict cast
+        raise FrameContractError(f"a quantity overflowed, or a column is of another type: {exc}") from exc
+    asked = pl.col("period").str.slice(0, len("2025")).cast(pl.Int32).is_in(list(years))
+    return compared.filter(asked).pipe(_named).sort(*RESULT.key)
 
 
 # ------------------------------------------------------------------------------------------- figures
@@ -102,29 +100,30 @@ def _figures(
     """SPAN + years_back, end_day, is_whole, energy, low, high, energy_confirmed, coverage, quantity, unit,
     quantity_confirmed, intensity and its bounds: of the spans, and of those they are compared with."""
     shares, targets = registry.product_shares, registry.intensity_targets
-    charges = energy_charges(spans.filter(~is_region()), shares, energy)
-
-    def reached(rows: pl.DataFrame) -> pl.DataFrame:
-        """The rows as far as energy and denominator reach; of regions with both."""
-        of_enterprises = rows.filter(~is_region()).pipe(_stated, charges, energy, statistics)
-        return pl.concat(
-            [of_enterprises, region_figures(rows.filter(is_region()), statistics)], how="diagonal"
-        )
-
-    asked = reached(spans.with_columns(years_back=pl.lit(0, pl.Int32)))
-    begun = asked.filter(pl.col("end_day") > pl.col("first_day"))
-    compared = reached(compared_spans(begun, targets)).filter(pl.col("end_day") == pl.col("limit_day"))
-    rows = pl.concat([asked, compared], how="diagonal")
-    measured = ("energy", "low", "high", "energy_confirmed", "coverage")
-    used = energy_over(rows.filter(~is_region()).drop(measured, strict=False), charges, energy)
-    used = _unknown_outside_shares(used, charged_spans(shares))
+    of_enterprises = spans.filter(~is_region())
+    charges = energy_charges(of_enterprises, shares, energy)
+    enterprises = _with_earlier(
+        of_enterprises, targets, lambda rows: _stated(rows, charges, energy, statistics)
+    )
+    used = _unknown_outside_shares(energy_over(enterprises, charges, energy), charged_spans(shares))
+    regions = _with_earlier(spans.filter(is_region()), targets, lambda rows: region_figures(rows, statistics))
     made = pl.col("quantity") > 0
-    return pl.concat([used, rows.filter(is_region())], how="diagonal_relaxed").with_columns(
+    return pl.concat([used, regions.select(used.columns)]).with_columns(
         is_whole=pl.col("end_day") == pl.col("limit_day"),
         intensity=pl.when(made).then(pl.col("energy") / pl.col("quantity")),
         intensity_low=pl.when(made).then(pl.col("low") / pl.col("quantity")),
         intensity_high=pl.when(made).then(pl.col("high") / pl.col("quantity")),
     )
+
+
+def _with_earlier(
+    spans: pl.DataFrame, targets: pl.DataFrame, reach: Callable[[pl.DataFrame], pl.DataFrame]
+) -> pl.DataFrame:
+    """The spans as far as they reach, and the same days of earlier years as far as all of them are known."""
+    asked = reach(spans.with_columns(years_back=pl.lit(0, pl.Int32)))
+    begun = asked.filter(pl.col("end_day") > pl.col("first_day"))
+    compared = reach(compared_spans(begun, targets)).filter(pl.col("end_day") == pl.col("limit_day"))
+    return pl.concat([asked, compared])
 
 
 def _stated(
@@ -345,5 +344,6 @@ def _named(rows: pl.DataFrame) -> pl.DataFrame:
     masses = {"energy_g": "energy", "low_g": "low", "high_g": "high", "gap_g": "gap_g"}
     has_mass = pl.col("basis") != ELECTRICITY
     return rows.with_columns(
+        is_confirmed=pl.col("energy_confirmed") & pl.col("quantity_confirmed"),
         **{name: pl.when(has_mass).then(column) for name, column in masses.items()},
     ).select([pl.col(name).cast(dtype) for name, dtype in RESULT.schema.items()])

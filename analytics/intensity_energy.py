@@ -37,52 +37,66 @@ def energy_reach(rows: pl.DataFrame, charges: pl.DataFrame, facts: EnergyFacts) 
     """The rows with `energy_end` (Int32): the day, exclusive, up to which nothing of theirs is pending.
 
     Columns in: enterprise, denominator, scope, basis, first_day, end_day (exclusive: how far is asked).
-    Missing:    first_day if the first day has no figures yet, or something of it is pending.
+    Missing:    first_day if the first day has no figures, or something of it is pending.
     """
-    spans = rows.with_columns(counted=counted()).select(*CHARGED, "first_day", "end_day").unique()
-    runs = _unbroken_runs(facts.enterprise_days)
-    since = pl.max_horizontal("first_day", "from_day")
-    pending = (
-        spans.join(charges, on=CHARGED)
-        .with_columns(since=since.cast(pl.Int32))
-        .sort("since")
-        .join_asof(
-            _pending_days(facts).sort("day"), left_on="since", right_on="day", by=SERIES, strategy="forward",
-            check_sortedness=False,  # both are sorted, which Polars cannot see within groups
-        )
-        .filter(pl.col("day") < pl.col("to_day"))
-        .group_by(*CHARGED, "first_day", "end_day")
-        .agg(pending_day=pl.col("day").min())
-    )  # fmt: skip
+    key = [*CHARGED, "first_day", "end_day"]
+    asked = rows.with_columns(counted=counted())
+    spans = asked.select(key).unique()
+    runs = _unbroken_runs(charges, facts)
     ends = (
-        spans.join(pending, on=[*CHARGED, "first_day", "end_day"], how="left")
+        spans.join(_first_pending(spans, charges, facts), on=key, how="left")
+        .join(_charged_with_points(charges), on=_OWNER, how="left")
+        .with_columns(owner=pl.coalesce("owner", "enterprise"))
         .sort("first_day")
         .join_asof(
-            runs.sort("run_first"), left_on="first_day", right_on="run_first", by="enterprise",
-            check_sortedness=False,
+            runs.sort("run_first"), left_on="first_day", right_on="run_first", by="owner",
+            check_sortedness=False,  # both are sorted, which Polars cannot see within groups
         )
-        .with_columns(energy_end=pl.max_horizontal(
-            "first_day", pl.min_horizontal("end_day", "pending_day", pl.coalesce("run_end", "first_day"))
-        ))
-        .select(*CHARGED, "first_day", "end_day", "energy_end")
+        .with_columns(until=pl.min_horizontal("end_day", "pending_day", pl.coalesce("run_end", "first_day")))
+        .select(*key, energy_end=pl.max_horizontal("first_day", "until"))
     )  # fmt: skip
-    key = [*CHARGED, "first_day", "end_day"]
-    return (
-        rows.with_columns(counted=counted())
-        .join(ends, on=key, how="left", maintain_order="left")
-        .drop("counted")
-    )
+    return asked.join(ends, on=key, how="left", maintain_order="left").drop("counted")
 
 
-def _unbroken_runs(enterprise_days: pl.DataFrame) -> pl.DataFrame:
-    """enterprise, run_first, run_end: stretches of days that have figures."""
-    days = enterprise_days.select("enterprise", "day").sort("enterprise", "day")
-    position = pl.int_range(pl.len(), dtype=pl.Int32).over("enterprise")
+_OWNER: Final = ("enterprise", "denominator", "counted")
+
+
+def _charged_with_points(charges: pl.DataFrame) -> pl.DataFrame:
+    """_OWNER, owner: what is made of points, not of the enterprise's totals."""
+    points = charges.filter(~pl.coalesce(pl.col("source").str.starts_with("scope/"), pl.lit(value=False)))
+    return points.select(_OWNER).unique().with_columns(owner=pl.format("{}/{}/{}", *_OWNER))
+
+
+def _unbroken_runs(charges: pl.DataFrame, facts: EnergyFacts) -> pl.DataFrame:
+    """owner, run_first, run_end: stretches of days that have figures, of the enterprise or of the points."""
+    owners = charges.join(_charged_with_points(charges), on=_OWNER).select(*SERIES, "owner").unique()
+    points = facts.point_days.select("enterprise", "day", source=point_source()).join(owners, on=SERIES)
+    days = pl.concat(
+        [facts.enterprise_days.select("day", owner="enterprise"), points.select("day", "owner").unique()]
+    ).sort("owner", "day")
+    position = pl.int_range(pl.len(), dtype=pl.Int32).over("owner")
     return (
-        days.group_by("enterprise", (pl.col("day") - position).alias("run"), maintain_order=True)
+        days.group_by("owner", (pl.col("day") - position).alias("run"), maintain_order=True)
         .agg(run_first=pl.col("day").min(), run_end=pl.col("day").max() + 1)
         .drop("run")
     )
+
+
+def _first_pending(spans: pl.DataFrame, charges: pl.DataFrame, facts: EnergyFacts) -> pl.DataFrame:
+    """The spans + pending_day: the first day on which something that they are charged with is pending."""
+    since = pl.max_horizontal("first_day", "from_day").cast(pl.Int32)
+    return (
+        spans.join(charges, on=CHARGED)
+        .with_columns(since=since)
+        .sort("since")
+        .join_asof(
+            _pending_days(facts).sort("day"), left_on="since", right_on="day", by=SERIES, strategy="forward",
+            check_sortedness=False,
+        )
+        .filter(pl.col("day") < pl.col("to_day"))
+        .group_by(spans.columns)
+        .agg(pending_day=pl.col("day").min())
+    )  # fmt: skip
 
 
 def _pending_days(facts: EnergyFacts) -> pl.DataFrame:
@@ -111,17 +125,8 @@ def energy_over(rows: pl.DataFrame, charges: pl.DataFrame, facts: EnergyFacts) -
     Missing:     energy is null if a factor is missing, or nothing was measured; low, high null: unbounded.
     """
     numbered = rows.with_row_index("row").with_columns(counted=counted())
-    parts = [
-        _sums(numbered.filter(pl.col("basis") == basis), charges, facts, basis)
-        for basis in (*Basis, ELECTRICITY)
-        if not rows.filter(pl.col("basis") == basis).is_empty()
-    ]
-    if not parts:
-        return rows.with_columns(
-            pl.lit(None, pl.Int64).alias("energy"), pl.lit(None, pl.Int64).alias("low"),
-            pl.lit(None, pl.Int64).alias("high"), pl.lit(None, pl.Boolean).alias("energy_confirmed"),
-            pl.lit(None, pl.Float64).alias("coverage"),
-        )  # fmt: skip
+    bases = rows["basis"].unique().to_list() or [Basis.CALORIFIC.value]  # without rows: the columns alone
+    parts = [_sums(numbered.filter(pl.col("basis") == basis), charges, facts, basis) for basis in bases]
     summed = numbered.join(pl.concat(parts), on="row", how="left", maintain_order="left")
     return summed.with_columns(energy_confirmed=pl.coalesce("energy_confirmed", pl.lit(value=False))).drop(
         "row", "counted"

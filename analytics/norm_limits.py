@@ -188,22 +188,22 @@ def _constants(asked: pl.DataFrame, stated: pl.DataFrame) -> pl.DataFrame:
 def _means(asked: pl.DataFrame, stated: pl.DataFrame, statistics: pl.DataFrame) -> pl.DataFrame:
     """Of one stated period its value; of several the mean by output, rounded half to even; null if they do
     not fill the row's, or if the output of one of them is not known."""
-    periods = stated_periods(stated, asked.select(WINDOW).unique())
-    parts = asked.join(periods, on=WINDOW, how="inner").filter(pl.col("unit") == pl.col("in_unit"))
-    output = {
-        "indicator": pl.lit(Indicator.OUTPUT.value), "item": pl.col("product"),
-        "first_day": pl.col("stated_first"), "end_day": pl.col("stated_end"),
-    }  # fmt: skip
-    weighted = parts.select("row", "parameter", "value", "is_confirmed", "product", "stated_first",
-                            "stated_end", "subject", until="end_day").with_columns(**output)  # fmt: skip
-    weights = quantity_over(
-        statistics.filter(pl.col("indicator") == Indicator.OUTPUT), weighted.select(WINDOW)
-    ).filter(pl.col("reached_day") == pl.col("end_day"))
+    parts = (
+        asked.join(stated_periods(stated, asked.select(WINDOW).unique()), on=WINDOW)
+        .filter(pl.col("unit") == pl.col("in_unit"))
+        .select(
+            "row", "parameter", "value", "is_confirmed", "subject",
+            until="end_day", indicator=pl.lit(Indicator.OUTPUT.value), item="product",
+            first_day="stated_first", end_day="stated_end",
+        )
+    )  # fmt: skip
+    output = quantity_over(statistics.filter(pl.col("indicator") == Indicator.OUTPUT), parts)
+    whole = output.filter(pl.col("reached_day") == pl.col("end_day")).select(*WINDOW, "quantity")
     summed = (
-        weighted.join(weights.select(*WINDOW, "quantity"), on=WINDOW, how="left")
+        parts.join(whole, on=WINDOW, how="left")
         .group_by("row", "parameter")
         .agg(
-            is_whole=pl.col("stated_end").max() == pl.col("until").first(),
+            is_whole=pl.col("end_day").max() == pl.col("until").first(),
             periods=pl.len(),
             value=pl.col("value").first(),
             product=(wide("value") * wide("quantity")).sum() * _MICRO_PER_MILLI,

@@ -86,8 +86,7 @@ def _verdict(
 
 
 def _applies(rule: Rule, row: Mapping[str, Any], region_of: Mapping[str, str]) -> bool:
-    last_day = accounting_day(row["at"] - 1)
-    if rule.months and date_of(last_day).month not in rule.months:
+    if rule.months and date_of(accounting_day(row["at"] - 1)).month not in rule.months:
         return False
     if rule.regions:
         subject = row["enterprise"]

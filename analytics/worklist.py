@@ -12,9 +12,11 @@ from typing import Final
 import polars as pl
 
 from analytics.registers import REACH, implausible_pairs
+from analytics.sifting import sifted_reads
 from analytics.specs import FOREVER, point_specs, slot_end
 from nengshao.domain.time import DAY_S, accounting_day, day_start
 from nengshao.domain.units import PointKind
+from nengshao.frames import METER_CHANGES
 from nengshao.ports import DIRTY_SCHEMA
 
 _PAIR: Final = ["enterprise", "day"]
@@ -80,14 +82,21 @@ def whole_periods(dirty: pl.DataFrame, points: pl.DataFrame, *, today: int) -> p
 def register_reach(
     dirty: pl.DataFrame, readings: pl.DataFrame, points: pl.DataFrame, *, today: int
 ) -> pl.DataFrame:
-    """enterprise, day: other days up to today whose segments the dirty days' register reads can change.
+    """enterprise, day: other days up to today whose segments the dirty days' reads can change.
 
-    `readings`: READINGS, sorted, with REACH valid reads around the dirty days. A late read reaches from the
-    3rd read before its day to the 4th after. A read in order reaches back only where reads around it do
-    not agree: whether one of them is a spike is decided by its neighbours.
+    `readings`: READINGS, sorted, with REACH valid reads around the dirty days. A late register read reaches
+    from the 3rd read before its day to the 4th after. One in order reaches back only where reads around it
+    do not agree: whether one of them is a spike is decided by its neighbours. A stock-take reaches from the
+    one before it to the one after it.
     """
     reads = _numbered_reads(readings, points)
-    spans = pl.concat([_late_spans(dirty, reads), _doubtful_spans(dirty, readings, reads, points)])
+    spans = pl.concat(
+        [
+            _late_spans(dirty, reads),
+            _doubtful_spans(dirty, readings, reads, points),
+            _stock_spans(dirty, readings, points),
+        ]
+    )
     return (
         spans.with_columns(day=pl.int_ranges("first", pl.min_horizontal("last", today) + 1, dtype=pl.Int32))
         .explode("day", empty_as_null=False)
@@ -164,12 +173,40 @@ def _late_spans(dirty: pl.DataFrame, reads: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def _stock_spans(dirty: pl.DataFrame, readings: pl.DataFrame, points: pl.DataFrame) -> pl.DataFrame:
+    """enterprise, first, last: from the stock-take before each dirty day with one to the one after it."""
+    stocks = points.filter(pl.col("kind") == PointKind.STOCK).select("point", "enterprise").unique("point")
+    takes = readings.join(stocks, on="point").with_columns(day=accounting_day(pl.col("ts")).cast(pl.Int32))
+    edges = (
+        takes.join(dirty.select(_PAIR), on=_PAIR, how="semi")
+        .select("enterprise", "point", "day")
+        .unique()
+        .with_columns(start=day_start(pl.col("day").cast(pl.Int64)))
+        .with_columns(end=pl.col("start") + DAY_S)
+    )
+    told = takes.filter("valid").select("point", "ts").sort("ts")
+    before = edges.sort("start").join_asof(
+        told.rename({"ts": "before"}), left_on="start", right_on="before", by="point", strategy="backward",
+        allow_exact_matches=False, check_sortedness=False,
+    )  # fmt: skip
+    both = before.sort("end").join_asof(
+        told.rename({"ts": "after"}), left_on="end", right_on="after", by="point", strategy="forward",
+        check_sortedness=False,
+    )  # fmt: skip
+    return both.select(
+        "enterprise",
+        first=pl.coalesce(accounting_day(pl.col("before")).cast(pl.Int32), "day"),
+        last=pl.coalesce(accounting_day(pl.col("after")).cast(pl.Int32), "day"),
+    )
+
+
 def _doubtful_spans(
     dirty: pl.DataFrame, readings: pl.DataFrame, reads: pl.DataFrame, points: pl.DataFrame
 ) -> pl.DataFrame:
     """enterprise, first, last: REACH reads to either side of reads that do not agree, if dirty days are
     among them."""
-    pairs = implausible_pairs(readings.lazy(), points).collect()
+    sifted = sifted_reads(readings.lazy(), points, METER_CHANGES.empty())
+    pairs = implausible_pairs(sifted, points).collect()
     doubtful = reads.join(pairs, on=["point", "ts"], how="semi")
     spans = _span_of_numbers(
         doubtful.with_columns(since=pl.col("nth") - REACH, until=pl.col("nth") + REACH), reads

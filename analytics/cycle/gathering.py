@@ -1,7 +1,7 @@
 """Read what a window needs: its readings, and enough around it that the result is that of the whole series.
 
-A register needs `registers.REACH` valid reads on either side; an amount its
-cadence before; a month's or year's figure the start of its period.
+A register needs `registers.REACH` valid reads on either side; a stock one stock-take; an amount its cadence
+before; a month's or year's figure the start of its period.
 """
 
 from __future__ import annotations
@@ -33,9 +33,14 @@ def read_around(store: ReadingStore, points: pl.DataFrame, window: Window, *, la
     `latest`: the present instant; after it no reads are looked for one by one. Raises: StoreUnavailable.
     """
     start, end = day_start(window.first_day), day_start(window.end_day)
-    specs = point_specs(points).with_columns(period=slot_start(pl.lit(start)))
+    stocks = points.filter(pl.col("kind") == PointKind.STOCK)["point"].unique().sort()
+    specs = point_specs(points.filter(pl.col("kind") != PointKind.STOCK)).with_columns(
+        period=slot_start(pl.lit(start))
+    )
     long = specs.filter(pl.col("grid").is_in(["1mo", "1y"]))
     parts = [READINGS.empty()]
+    if stocks.len():  # from the stock-take before to the one after, however far they are
+        parts += [_scan(store, stocks, start, end), store.edges(stocks.to_list(), start, end)]
     for (since,), group in long.group_by("period"):
         parts.append(_scan(store, group["point"], int(since), end))
     short = specs.join(long.select("point").unique(), on="point", how="anti")

@@ -14,6 +14,7 @@ from analytics.standing import Figures, first_year_of, measures_on
 from nengshao.domain.codes import is_region_code
 from nengshao.domain.rules import Measure
 from nengshao.domain.time import day_start
+from nengshao.domain.units import Carrier
 from nengshao.frames import BLOCKS
 from nengshao.ports import StateStore
 from nengshao.registry import Registry
@@ -72,9 +73,22 @@ def _point_days(
     """Every point's recent days, and the earlier ones of points that products are charged with."""
     first, recent_from, end = days
     recent = state.point_days(enterprises, recent_from, end)
-    makers = registry.product_shares["enterprise"].unique().sort().to_list()
+    charged = _charged_points(registry)
+    makers = registry.points.join(charged, on="point", how="semi")["enterprise"].unique().sort().to_list()
     if not makers or first >= recent_from:
         return recent
-    charged = registry.product_shares.select("point").unique()
     earlier = state.point_days(makers, first, recent_from).join(charged, on="point", how="semi")
     return pl.concat([earlier, recent])
+
+
+def _charged_points(registry: Registry) -> pl.DataFrame:
+    """point: those that products are charged with; of a product without shares that a norm may limit in kWh,
+    its enterprise's electricity."""
+    shared = registry.product_shares.select("point")
+    limited = registry.products.filter(pl.col("norm") != "").join(
+        registry.product_shares, on=["enterprise", "product"], how="anti"
+    )
+    electricity = registry.points.filter(pl.col("carrier") == Carrier.ELECTRICITY)
+    return pl.concat(
+        [shared, electricity.join(limited, on="enterprise", how="semi").select("point")]
+    ).unique()

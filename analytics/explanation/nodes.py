@@ -23,7 +23,7 @@ A node is a JSON-able mapping:
 
 In a "sum" each child's integers stand as they count, so that they add up to the node's. A child that is
 not known (exact null) adds nothing to the value and its own bounds to the bounds; a conversion without a
-factor (kind "no_factor") leaves the sum unknown.
+factor (kind "no_factor"), or a part that is not there (kind "not_there"), leaves the sum unknown.
 """
 
 from __future__ import annotations
@@ -87,8 +87,9 @@ def sum_of(children: Iterable[Node]) -> int | None:
 
 
 def lacks_factor(tree: Node) -> bool:
-    """Whether something that the node adds up has no factor: then nothing is known of it."""
-    return tree["kind"] == "no_factor" or (tree["op"] == "sum" and any(map(lacks_factor, tree["children"])))
+    """Whether something that the node adds up has no factor, or is not there: then nothing is known of it."""
+    is_lacking = tree["kind"] in ("no_factor", "not_there")
+    return is_lacking or (tree["op"] == "sum" and any(map(lacks_factor, tree["children"])))
 
 
 def bound_of(children: Iterable[Node], side: str) -> int | None:

@@ -36,9 +36,12 @@ def region_tree(
         if others
         else "区域数字与现有明细之差 / the region's figure minus its key units'"
     )
+    rest = rest_of(published, children, name, span.basis.tonne)
+    if others and published["used_g"] is None:  # what the others came to is known of the region's days alone
+        rest = [node("not_there", name, None, span.basis.tonne, **mass(None, None, None))]
     return mass_sum(
         "total", f"重点用能单位之和：{span.scope.zh}（{span.basis.zh}）/ sum of key units",
-        [*children, *rest_of(published, children, name, span.basis.tonne)],
+        [*children, *rest],
         unit=span.basis.tonne, formula="Σ 用能单位 / Σ key units", coverage=_coverage(published),
         facts={"region": region, **span_facts(span)},
     )  # fmt: skip

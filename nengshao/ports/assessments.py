@@ -36,7 +36,7 @@ class AssessmentCommit:
     point_days: pl.DataFrame  # POINT_DAYS, replacing all rows of the (enterprise, day) pairs in them
     enterprise_days: pl.DataFrame  # ENTERPRISE_DAYS, replacing the same
     blocks: pl.DataFrame  # BLOCKS
-    block_spans: pl.DataFrame  # enterprise, start, end: what overlaps them, or a block of its point, is replaced
+    block_spans: pl.DataFrame  # enterprise, start, end: what overlaps them, or one of `blocks`, is replaced
     revisions: Sequence[Revision] = ()
     scope_days: pl.DataFrame = field(default_factory=SCOPE_DAYS.empty)  # replacing the same days' rows
     events: pl.DataFrame = field(default_factory=METER_EVENTS.empty)  # replacing those within block_spans

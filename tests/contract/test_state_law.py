@@ -89,9 +89,9 @@ def test_the_same_law_told_by_several_processes_at_once_is_one_restatement(
 
 def test_a_restatement_that_fails_leaves_nothing(store: SqlStateStore) -> None:
     store.restate(OLD, [], dirty(), 1)
-    unreadable: dict[str, Any] = {"grid": {"note": object()}}
+    no_day = typed(DIRTY_SCHEMA, (A, None, False))
     with pytest.raises(StoreRejected):
-        store.restate(unreadable, CHANGES, dirty((A, 1, False)), 2)
+        store.restate(NEW, CHANGES, no_day, 2)
     assert store.known_factors() == OLD
     assert store.restatements() == []
     assert store.claim_dirty(0, 9).is_empty()

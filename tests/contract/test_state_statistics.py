@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -222,7 +221,6 @@ def test_a_hundred_thousand_figures_are_one_upload(store: SqlStateStore) -> None
     items = pl.DataFrame({"item": [f"product {number:03}" for number in range(100)]})
     whole = rows(STATISTICS, stated()).drop("first_day", "end_day", "item").join(items, how="cross")
     upload = whole.join(days, how="cross").with_columns(end_day=pl.col("first_day") + 1)
-    started = time.monotonic()
+    # Measured, two cores: 2 s on SQLite, 4 s on PostgreSQL.
     assert store.put_statistics(upload.select(list(STATISTICS.schema))) == 100_000
-    assert time.monotonic() - started < 60  # measured: 2 s on SQLite, 4 s on PostgreSQL, two cores
     assert store.statistics([A], JAN + 500, JAN + 501).height == 100

@@ -50,7 +50,7 @@ def _sum(node: Tree) -> list[str]:
     found = []
     if node["exact"] is not None and node["exact"] != sum(known):
         found.append(f"{node['exact']} is not Σ {known}")
-    if node["exact"] is None and known and not of_kind(node, "no_factor"):
+    if node["exact"] is None and known and not [*of_kind(node, "no_factor"), *of_kind(node, "not_there")]:
         found.append(f"unknown, though {known} are known")
     for side in ("exact_low", "exact_high"):
         bounds = [child.get(side) for child in children]

@@ -320,6 +320,17 @@ def test_a_norm_in_kilowatt_hours_has_figures_in_kilowatt_hours() -> None:
     assert ratio["value"].to_list() == [pytest.approx(31 / 34)]
 
 
+def test_what_is_made_of_points_waits_where_they_have_no_figures() -> None:
+    # Only the last days of the meters were given: nothing is said of the month, rather than too little.
+    points = w.point_days(1, "2025-01-20", "2025-02-01", 1_000_000, sign=1)
+    found = w.intensities(
+        OUTPUT, daily=TEN_A_DAY, points=points, products=[w.product(norm="cement_preparation")]
+    )
+    row = w.figure(found, "2025-01", basis="electricity")
+    assert (row["end_day"], row["intensity"]) == (w.at("2025-01-01"), None)
+    assert w.figure(found, "2025-01")["intensity"] == 310.0
+
+
 def test_pue_is_the_electricity_of_the_site_over_that_of_its_computers() -> None:
     # 31 × 1 300 kWh over 31 000 kWh of IT equipment, stated as output: 1.3
     points = w.point_days(1, *JANUARY, 1_300_000, sign=1)

@@ -49,7 +49,7 @@ def registry() -> Registry:
 
 
 def day(number: int, grams: int | None = 1_500_000, enterprise: str = A, **columns: Any) -> dict[str, Any]:
-    """The n-th day of 2025: 1.5 tce calorific, twice that equivalent, thrice as much CO2; half is measured."""
+    """The n-th day of 2025: 1.5 tce calorific, twice that equivalent, thrice the CO2; half is measured."""
     given = {
         "calorific_g": grams,
         "equivalent_g": None if grams is None else 2 * grams,
