@@ -98,7 +98,7 @@ class Assessment:
         """Run the first step; what follows from it, lazily."""
         reads, others = pl.collect_all([self.reads, self.others], engine="streaming")
         points, changes = self.registry.points, self.registry.meter_changes
-        registers = register_findings(reads.lazy(), points, changes).collect(engine="streaming")
+        registers = register_findings(reads.lazy(), points, changes).collect()
         return _frames(reads.lazy(), pl.concat([others, registers]).lazy(), self)
 
     def collect(self) -> Results:

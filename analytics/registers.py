@@ -189,8 +189,10 @@ def _kept_pairs(checked: pl.LazyFrame) -> pl.LazyFrame:
     kept = {
         name: pl.when(skips).then(pl.col(of).shift(2)).otherwise(_before(of)) for name, of in last.items()
     }
-    pairs = checked.with_columns(is_plausible=pl.col("agrees_before") | skips, **kept).filter(
-        pl.col("follows_on"), ~pl.col("is_left_out")
+    pairs = (
+        checked.with_columns(is_plausible=pl.col("agrees_before") | skips, **kept)
+        .filter(pl.col("follows_on"), ~pl.col("is_left_out"))
+        .select("point", "ts", "value", "nth", "meter", "is_plausible", *kept, *_SPEC)
     )
     return with_runs_bridged(pairs, _agrees(pl.col("before"), pl.col("start"), pl.col("value"), pl.col("ts")))
 

@@ -11,9 +11,9 @@ import polars as pl
 class Closings(Protocol):
     """Closed periods, and what later results propose for them.
 
-    A block that lies in closed days as a whole is theirs. One that reaches into an open day follows the latest
-    results, since the open day does (kept, it would count again what was since measured there); only where it
-    comes over a block of closed days it waits with them."""
+    A block that lies in closed days as a whole is theirs. One that reaches into an open day follows the
+    latest results, since the open day does (kept, it would count again what was since measured there); only
+    where it comes over a block of closed days it waits with them."""
 
     def close_period(  # noqa: PLR0917 - what is closed, and who says so
         self, enterprise: str, first_day: int, end_day: int, by: str, reason: str, at: int

@@ -22,7 +22,10 @@ import pytest
 
 from analytics.assessment import Results, assess
 from analytics.law import Law, load_law
+from analytics.rules import judgements_of
 from analytics.standing import Figures, Standing, standing_of
+from nengshao.domain.factors import Confidence
+from nengshao.domain.rules import Verdict
 from nengshao.domain.time import DAY_S, day_number, day_start
 from nengshao.frames import HEATING_VALUES, PRODUCTS, STATISTICS
 from nengshao.registry import Registry
@@ -144,11 +147,12 @@ def test_each_point_s_month_in_standard_coal() -> None:
 
 def test_the_total_on_each_basis() -> None:
     # calorific: 3 000 − 150 + 595.2047 − 36.87 = 3 408.3347 tce; the water counts nothing.
-    # equivalent: 2 850 + (4 843 000 − 300 000) × 0.3 = 1 362.9, + 30 000 t × 0.2571 kg = 7.713: 4 220.613 tce.
+    # equivalent: coal 2 850; power (4 843 000 − 300 000) × 0.3 = 1 362.9; water 30 000 t × 0.2571 kg = 7.713:
+    # 4 220.613 tce.
     # carbon: 21.98025 × 0.02618 × 0.93 × 44/12 = 1.96226044245 t per t of coal. 4 000 t / 30: on 20 days
-    # 133 333 333 g, × it 261 634 725 g, on 10 days …334 g, 261 634 727 g: 7 849 041 770 g. − 200 t / 30: on 20
-    # days 6 666 667 g, 13 081 737 g, on 10 days …666 g, 13 081 735 g: − 392 452 090 g. Power 167 000 × 497.6 × 29
-    # − 10 000 × 497.6 × 30 = 2 260 596 800 g. Together 9 717 186 480 g.
+    # 133 333 333 g, × it 261 634 725 g, on 10 days …334 g, 261 634 727 g: 7 849 041 770 g. − 200 t / 30: on
+    # 20 days 6 666 667 g, 13 081 737 g, on 10 days …666 g, 13 081 735 g: − 392 452 090 g. Power
+    # 167 000 × 497.6 × 29 − 10 000 × 497.6 × 30 = 2 260 596 800 g. Together 9 717 186 480 g.
     assert total("calorific_g") == 3_408_334_700
     assert total("equivalent_g") == 4_220_613_000
     assert total("carbon_g") == 9_717_186_480
@@ -173,8 +177,9 @@ def test_what_is_confirmed_of_it() -> None:
     # The heat of standard coal (29 307 kJ/kg) is a copy, so nothing made of the measured heating value is
     # confirmed; the equivalent value of electricity is assumed.
     assert month().enterprise_days["calorific_confirmed"].unique().to_list() == [False]
-    assert law().factors.standard_coal is not None
-    assert law().factors.standard_coal.confidence.value == "copied"
+    coal = law().factors.standard_coal
+    assert coal is not None
+    assert coal.confidence is Confidence.COPIED
 
 
 def test_progress() -> None:
@@ -188,6 +193,14 @@ def test_progress() -> None:
     assert row["coverage"] == pytest.approx(1 - 19_664_000 / 30 / 111_150_101)
     assert row["is_confirmed"] is False
     shown("27 500", "3 000", "1.1361", "1.1459")
+
+
+def test_the_month_breaches_the_rule_on_pace_missing_day_or_not() -> None:
+    # Every value within [1.1361, 1.1459] is above 1.05, and 99.41 % are covered.
+    judged = judgements_of(standing().measures, law().rules.values(), region_of={m.ENTERPRISE: "430600"})
+    [found] = [each for each in judged if each.rule == "total-energy-ahead-of-pace"]
+    assert (found.verdict, found.is_confirmed) == (Verdict.BREACH, False)
+    shown("total-energy-ahead-of-pace")
 
 
 def test_the_intensity_against_the_norm() -> None:

@@ -21,7 +21,7 @@ from influxdb_client.rest import ApiException
 
 from nengshao.domain.codes import PointKey
 from nengshao.domain.time import accounting_day, day_start
-from nengshao.frames import ENTERPRISE_DAYS, LOAD, PROGRESS, Contract
+from nengshao.frames import ENTERPRISE_DAYS, INTENSITY, LOAD, PROGRESS, Contract
 from nengshao.stores.influx import InfluxResultStore
 from tests.servers.influx import Influx
 from tests.servers.server import DEPLOY
@@ -191,7 +191,9 @@ def write_results(stack: Stack) -> None:
         counts = [(STEEL, at, 1, 0), (CEMENT, at, 0, 1)]
         alerts = pl.DataFrame(counts, schema=["enterprise", "at", "firing", "insufficient"], orient="row")
         days = frame(ENTERPRISE_DAYS, [enterprise_day(day, has_factor=number != 4)])
-        stack.results.write_figures(days, frame(PROGRESS, progresses(number)), alerts)
+        stack.results.write_figures(
+            days, frame(PROGRESS, progresses(number)), alerts, frame(INTENSITY, [intensity()])
+        )
 
 
 def loads(hour: int) -> Iterator[dict[str, Any]]:
@@ -219,6 +221,10 @@ def enterprise_day(day: int, *, has_factor: bool) -> dict[str, Any]:
         "calorific_gap_high": 0,
         "equivalent_gap_low": 0,
         "equivalent_gap_high": 0,
+        "carbon_g": 3 * KILN_DAY_G,
+        "carbon_gap_low": 0,
+        "carbon_gap_high": 0,
+        "carbon_confirmed": True,
         "measured_w": 84_600,
         "estimated_w": 1_200,
         "missing_w": 600,
@@ -250,6 +256,11 @@ def progress(enterprise: str, number: int, basis: str, quota: int, used: int | N
         "year": 2025,
         "basis": basis,
         "scope": "all",
+        "level": "base",
+        "projected_g": quota - 1_000_000,
+        "projected_low_g": quota - 2_000_000,
+        "projected_high_g": quota + 1_000_000,
+        "projection": "linear",
         "quota_g": quota,
         "quota_confirmed": True,
         "as_of_day": DAY + number,
@@ -263,6 +274,16 @@ def progress(enterprise: str, number: int, basis: str, quota: int, used: int | N
         "is_confirmed": True,
         "coverage": 85_800 / 86_400,
     }
+
+
+def intensity() -> dict[str, Any]:
+    """March's, held against a target."""
+    row: dict[str, Any] = dict.fromkeys(INTENSITY.schema)
+    return row | {
+        "enterprise": STEEL, "denominator": "product:steel", "basis": "calorific", "scope": "total",
+        "period": "2025-03", "first_day": DAY, "end_day": DAY + 10, "is_whole": False, "intensity": 550.5,
+        "intensity_low": 550.0, "intensity_high": 551.0, "target": 540.0,
+    }  # fmt: skip
 
 
 def frame(contract: Contract, rows: list[dict[str, Any]]) -> pl.DataFrame:

@@ -10,9 +10,10 @@ from pathlib import Path
 import polars as pl
 
 from nengshao.domain.codes import PointKey
+from nengshao.domain.factors import Basis
 from nengshao.domain.time import day_start
 from nengshao.frames import PRODUCT_SHARES
-from nengshao.ports import AssessmentCommit, JudgementCommit
+from nengshao.ports import AssessmentCommit, JudgementCommit, Revision
 from nengshao.registry import REGIONS, Registry
 from nengshao.stores.state import SqlStateStore
 from tests.support import plant as world
@@ -100,3 +101,31 @@ def works_served(folder: Path) -> Iterator[tuple[Api, world.Plant]]:
         works = world.plant(registry, readings=readings)
         keep(api.state, works)
         yield api, works
+
+
+def recommit(state: SqlStateStore, works: world.Plant, day: int, grams_more: int) -> None:
+    """One day computed anew: the roof made more of everything. A published day gets a revision."""
+    roof = next(row["point"] for row in works.registry.points.to_dicts() if row["name"] == "光伏")
+    points = works.results.point_days.filter(pl.col("day") == day)
+    masses = [f"{basis}_g" for basis in Basis]
+    is_roof = pl.col("point") == roof
+    new_points = points.with_columns(
+        pl.when(is_roof).then(pl.col(m) + grams_more).otherwise(m) for m in masses
+    )
+    days = works.results.enterprise_days.filter(pl.col("day") == day)
+    new_days = days.with_columns(pl.col(mass) + grams_more for mass in masses)
+    sides = [
+        {"enterprise_day": d.row(0, named=True), "point_days": p.filter(is_roof).to_dicts()}
+        for d, p in ((days, points), (new_days, new_points))
+    ]
+    commit = AssessmentCommit(
+        at=AT + 60,
+        claimed=pl.DataFrame(schema={"enterprise": pl.String, "day": pl.Int32, "generation": pl.Int64}),
+        point_days=new_points,
+        enterprise_days=new_days,
+        blocks=works.results.blocks.clear(),
+        block_spans=pl.DataFrame(schema={"enterprise": pl.String, "start": pl.Int64, "end": pl.Int64}),
+        scope_days=works.results.scope_days.filter(pl.col("day") == day),
+        revisions=[Revision(world.PLANT, day, "late_data", *sides)],
+    )
+    state.commit_assessment(leased(state, "assess", 0), commit)
