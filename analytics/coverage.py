@@ -17,7 +17,6 @@ from analytics.specs import slot_end
 from nengshao.domain.time import DAY_S, accounting_day, day_start
 from nengshao.domain.units import PointKind
 
-
 DESCRIBING: Final = ("carrier", "sign", "use", "factor_class", "expected_daily")
 """What describes a point × day, from the registry row in force last."""
 
@@ -33,21 +32,36 @@ def coverage_per_day(
     nothing pending). `duties`: `specs.point_duties` with `factor_class`; where a point has several rows in a
     day, what describes it is that of the last. Virtual points have no rows here (`virtuals`).
     """
+    days = duty_days(duties, first_day, end_day)
+    # Nearly every point × day has one row of the registry: only the others pay for being added up.
+    is_shared = days.select("point", "day").is_duplicated()
     covered = _covered(segments, duties, first_day, end_day)
-    return (
-        duty_days(duties, first_day, end_day)
+    shares = (
+        days.with_columns(is_shared=is_shared)
         .lazy()
         .join(covered, on=["duty", "day"], how="left")
         .pipe(_with_shares)
-        .group_by("enterprise", "point", "day")
-        .agg(
-            pl.col(DESCRIBING).sort_by("on_from").last(),
-            pl.col("amount", "measured_s", "estimated_s", "spread_s", "missing_s", "pending_s").sum(),
-            gap_low=_sum_if_bounded("gap_low"),
-            gap_high=_sum_if_bounded("gap_high"),
-            recheck_at=pl.col("recheck_at").min(),
-        )
-        .pipe(with_known_amount)
+    )
+    if is_shared.any():
+        alone, several = shares.filter(~pl.col("is_shared")), shares.filter("is_shared")
+        shares = pl.concat([alone.select(_COLUMNS), several.pipe(_added_up).select(_COLUMNS)])
+    return shares.select(_COLUMNS).pipe(with_known_amount)
+
+
+_SUMMED: Final = ("amount", "measured_s", "estimated_s", "spread_s", "missing_s", "pending_s")
+_COLUMNS: Final = (
+    "enterprise", "point", "day", *DESCRIBING, *_SUMMED, "gap_low", "gap_high", "recheck_at"
+)  # fmt: skip
+
+
+def _added_up(shares: pl.LazyFrame) -> pl.LazyFrame:
+    """One row per point × day of the rows that it has."""
+    return shares.group_by("enterprise", "point", "day").agg(
+        pl.col(DESCRIBING).sort_by("on_from").last(),
+        pl.col(_SUMMED).sum(),
+        gap_low=_sum_if_bounded("gap_low"),
+        gap_high=_sum_if_bounded("gap_high"),
+        recheck_at=pl.col("recheck_at").min(),
     )
 
 
@@ -104,7 +118,9 @@ def _with_shares(days: pl.LazyFrame) -> pl.LazyFrame:
         .with_columns(missing_s=missing, pending_s=pending)
         .with_columns(gap_high=_gap_high(), recheck_at=_recheck_at())
         # Only a stock can also grow while nobody looks: everything else counts what passes through it.
-        .with_columns(gap_low=pl.when(pl.col("kind") == PointKind.STOCK).then(-pl.col("gap_high")).otherwise(0))
+        .with_columns(
+            gap_low=pl.when(pl.col("kind") == PointKind.STOCK).then(-pl.col("gap_high")).otherwise(0)
+        )
     )
 
 

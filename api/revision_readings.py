@@ -16,7 +16,8 @@ from api.enterprises import Code
 from api.errors import NotFound
 from api.paging import Window
 from api.ports import Row, Service, Services, tag_of
-from nengshao.domain.time import day_number
+from nengshao.domain.readings import StatType
+from nengshao.domain.time import DAY_S, day_number
 from nengshao.domain.units import Carrier, Unit
 from nengshao.frames import WINNER_ORDER
 
@@ -36,7 +37,7 @@ class ReadingVersion(BaseModel):
     unit: Unit
     valid: bool = Field(description="有效标志；无效的保留但不计 / what is not valid is kept, never counted")
     is_winner: bool = Field(description="现行版本 / the version that counts")
-    is_new: bool = Field(description="上一次更正之后才上传 / uploaded since the revision before")
+    is_new: bool = Field(description="上一次更正之后（没有则：逾期）才上传 / uploaded since, or too late")
 
 
 class RevisionReadings(BaseModel):
@@ -45,8 +46,8 @@ class RevisionReadings(BaseModel):
     enterprise: str
     date: dt.date
     seq: int
-    since: dt.datetime = Field(
-        description="上一次更正的时间；没有则为当日结束 / the revision before, or the end of the day"
+    since: dt.datetime | None = Field(
+        description="上一次更正的时间；空：没有 / the revision before; null: none"
     )
     made_at: dt.datetime
     readings: list[ReadingVersion] = Field(description="新上传的在前 / new ones first")
@@ -77,7 +78,7 @@ def read_versions(service: Service, points: Iterable[int], window: Window) -> Se
 
 
 def reading_versions(
-    rows: Iterable[Row], points: Mapping[int, Row], *, since: int, made_at: int
+    rows: Iterable[Row], points: Mapping[int, Row], *, since: int | None, made_at: int
 ) -> list[ReadingVersion]:
     """READINGS rows as they are shown; `points`: a POINTS row of each. New ones first."""
     rows = list(rows)
@@ -98,7 +99,7 @@ def reading_versions(
                 unit=Carrier(point["carrier"]).unit,
                 valid=row["valid"],
                 is_winner=best[row["point"], row["ts"]] == tuple(row[name] for name in WINNER_ORDER),
-                is_new=since < row["version"] <= made_at,
+                is_new=(_due(row, point) if since is None else since) < row["version"] <= made_at,
             )
         )
     return sorted(
@@ -106,13 +107,22 @@ def reading_versions(
     )
 
 
-def load_revision(service: Service, code: str, day: int, seq: int) -> tuple[Row, int]:
-    """A revision, and since when readings count as new. Raises: NotFound."""
+_PERIOD_S: Final = {StatType.DAY: DAY_S, StatType.MONTH: 31 * DAY_S, StatType.YEAR: 366 * DAY_S}
+
+
+def _due(row: Row, point: Row) -> int:
+    """Until when the reading was in time: its period and the point's grace after it."""
+    period_s = _PERIOD_S.get(StatType(point["stat_type"]), point["cadence_s"])
+    return int(row["ts"] + period_s + point["grace_s"])
+
+
+def load_revision(service: Service, code: str, day: int, seq: int) -> tuple[Row, int | None]:
+    """A revision, and when the one before it was made. Raises: NotFound."""
     revisions = {row["seq"]: row for row in service.state.revisions(code, day, day + 1)}
     if seq not in revisions:
         raise NotFound("没有这次更正", "no such revision")
     before = revisions.get(seq - 1)
-    return revisions[seq], Window(day, day + 1).stop if before is None else before["made_at"]
+    return revisions[seq], None if before is None else before["made_at"]
 
 
 @router.get(
@@ -134,7 +144,7 @@ def list_revision_readings(
         enterprise=code,
         date=date,
         seq=seq,
-        since=figures.moment(since),
+        since=figures.instant(since),
         made_at=figures.moment(revision["made_at"]),
         readings=shown[:MOST_READINGS],
         is_cut=len(shown) > MOST_READINGS,

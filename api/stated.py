@@ -55,6 +55,7 @@ _OF_ENTERPRISES: Final = (Indicator.OUTPUT, Indicator.NORM_PARAMETER, *_VALUES)
 _OF_REGIONS: Final = (
     Indicator.GDP_COMPARABLE, Indicator.ENERGY_CONSUMPTION, Indicator.CARBON_EMISSION, *_VALUES,
 )  # fmt: skip
+_REGION_STATES: Final = (StatisticState.PRELIMINARY, StatisticState.FINAL)
 _UNITS: Final[dict[Indicator, tuple[str, ...]]] = {
     **dict.fromkeys((*_VALUES, Indicator.GDP_COMPARABLE), _VALUE_UNITS),
     Indicator.ENERGY_CONSUMPTION: ("tce", "1e4tce"),
@@ -176,7 +177,7 @@ def _problems_of(row: Row, units: Callable[[Row], tuple[str, ...] | None]) -> It
         yield "不得为负 / must not be below 0"
     if not _is_period(row["first_day"], row["end_day"]):
         yield "期间须在 1990 至 2200 年之间且不为空 / not a period"
-    if is_region != (row["state"] in (StatisticState.PRELIMINARY, StatisticState.FINAL)):
+    if row["state"] not in (_REGION_STATES if is_region else ("",)):
         yield "state：地区须为 preliminary 或 final，企业留空 / regions: preliminary or final; else empty"
 
 

@@ -29,12 +29,12 @@ from nengshao.stage import Script, Stage, free_port
 from simulators.fleet import Fleet
 from simulators.replay import RealPlant
 
-_PLANT_MONTHS: Final = [dt.date(2018, m, 1) for m in range(1, 13)] + [dt.date(2019, 1, 1)]
+_PLANT_MONTHS: Final = [dt.date(2018, m, 1) for m in (1, 5, 9)] + [dt.date(2019, 1, 1)]
 _FLEET_MONTHS: Final = [
     dt.date(2025, m, 1) for m in range(1, 12)
 ]  # replayed to the end of October, then live
 _LAG_S: Final = 3600  # a day's last message is made after midnight
-_PLANT_QUARTERS, _FLEET_QUARTERS = 96, 4  # quarters of an hour per message: once a day, once an hour
+_PLANT_QUARTERS, _FLEET_QUARTERS = 96, 8  # quarters of an hour per message: once a day, every two hours
 
 
 class Demo:
@@ -76,10 +76,10 @@ class Demo:
     # ---------------------------------------------------------------------------------------- acts
 
     def replay(self) -> None:
-        """Play what of the story has not been played, month by month, under a progress bar."""
+        """Play what of the story has not been played, chapter by chapter, under a progress bar."""
         left = [chapter for chapter in self._chapters if chapter[2] > self._played_to]
         bar = Progress(
-            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total} 月"),
+            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"),
             TimeElapsedColumn(), console=self._console, transient=True,
         )  # fmt: skip
         with bar:
@@ -272,7 +272,7 @@ class Demo:
 
 
 def _chapters(script: Script, months: list[dt.date]) -> list[tuple[Script, int, int]]:
-    """One chapter a month; the last runs on until the last day's message is made."""
+    """One chapter from each month to the next; the last runs on until the last day's message is made."""
     instants = [instant_of(month) for month in months]
     chapters = [(script, start, end) for start, end in pairwise(instants)]
     chapters[-1] = (script, chapters[-1][1], chapters[-1][2] + _LAG_S)

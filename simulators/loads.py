@@ -53,26 +53,29 @@ def _kw(power: float) -> int:
 
 
 def cement(run: Run) -> dict[str, list[int]]:
-    """Flows of the kiln line: incomer_1, incomer_2, kiln, raw_mill, cement_mill, pv (Wh), coal (g).
-
-    And of diesel (g): diesel_in, what is bought, diesel_stock, by how much the tank falls (< 0: rises).
+    """Flows of the kiln line: incomer_1, incomer_2, kiln, raw_mill, cement_mill, auxiliary, pv (Wh); coal,
+    diesel_in (what is bought), diesel_stock (by how much the tank falls; < 0: rises) (g).
     """
     flows: dict[str, list[int]] = {
-        name: [] for name in ("kiln", "raw_mill", "cement_mill", "incomer_1", "incomer_2", "coal", "diesel")
-    }
+        name: []
+        for name in (
+            "kiln", "raw_mill", "cement_mill", "auxiliary", "incomer_1", "incomer_2", "coal", "diesel",
+        )
+    }  # fmt: skip
     rng = run.rng("line")
     split = 0.53
     for (date, quarter), fire in zip(run.quarters(), kiln_fire(run), strict=True):
         kiln = _kw((250 + 5800 * fire) * _wavering(rng, 0.02))
         raw_mill = _kw((8200 if fire > 0.5 and not 72 <= quarter < 84 else 120) * _wavering(rng, 0.03))
         mill = _kw(_cement_mill_kw(date, quarter) * _wavering(rng, 0.05))
-        total = kiln + raw_mill + mill + _kw((2000 + 700 * fire) * _wavering(rng, 0.03))
+        auxiliary = _kw((2000 + 700 * fire) * _wavering(rng, 0.03))
+        total = kiln + raw_mill + mill + auxiliary
         split = min(0.58, max(0.48, split + 0.002 * (2 * rng.random() - 1)))
         first = int(total * split)
         coal = int(7_650_000 * fire * _wavering(rng, 0.04))  # 147 kg a tonne of clinker, 5 000 t a day
         trucks = 24 <= quarter < 76 and date.isoweekday() != 7
         diesel = int(36_000 * _wavering(rng, 0.3)) if trucks else 0
-        row = (kiln, raw_mill, mill, first, total - first, coal, diesel)
+        row = (kiln, raw_mill, mill, auxiliary, first, total - first, coal, diesel)
         for series, amount in zip(flows.values(), row, strict=True):
             series.append(amount)
     bought = tankers(flows["diesel"])

@@ -24,6 +24,7 @@ KJ_PER_UNIT: Final[Mapping[str, int]] = {
     "heat": 1000,  # per MJ, by definition
     "natural_gas": 38_979,  # per m³; this and the next two as GB/T 2589-2020 has them, copied, not seen
     "raw_coal": 20_934,  # per kg
+    "bituminous_coal": 20_934,  # as raw coal
     "diesel": 42_705,  # per kg
 }
 """What makes energies of several carriers comparable in a share. Only ratios of these matter."""

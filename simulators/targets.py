@@ -21,7 +21,7 @@ _CALORIFIC: Final = {
     Carrier.ELECTRICITY: Fraction("0.1229"),
     Carrier.OWN_NON_FOSSIL_ELECTRICITY: Fraction("0.1229"),
     Carrier.NATURAL_GAS: Fraction("1.3300"),
-    Carrier.RAW_COAL: Fraction("0.7143"),
+    Carrier.BITUMINOUS_COAL: Fraction("0.7143"),
     Carrier.DIESEL: Fraction("1.4571"),
     Carrier.HEAT: Fraction("0.0341"),
 }
@@ -30,16 +30,17 @@ _SIZING: Final = {
     Basis.EQUIVALENT: _CALORIFIC
     | {Carrier.ELECTRICITY: Fraction("0.3"), Carrier.OWN_NON_FOSSIL_ELECTRICITY: Fraction("0.3")},
     Basis.CARBON: {
-        Carrier.ELECTRICITY: Fraction("0.5"),
         Carrier.OWN_NON_FOSSIL_ELECTRICITY: Fraction(0),
         Carrier.NATURAL_GAS: Fraction("2.16"),
-        Carrier.RAW_COAL: Fraction("1.98"),
+        Carrier.BITUMINOUS_COAL: Fraction("1.98"),
         Carrier.DIESEL: Fraction("3.1"),
         Carrier.HEAT: Fraction("0.11"),
     },
 }
+_GRID: Final = {HUNAN_COUNTY: Fraction("0.5"), SHANDONG_COUNTY: Fraction("0.62")}  # kg CO2 per kWh
 _SIGN: Final = {Role.INPUT: 1, Role.OUTPUT: -1}
 _INCENTIVE: Final = Fraction(100, 97)  # the rewarded quota is 3 % less
+_LOOSER: Final = Fraction(9, 10)
 
 REGIONS: Final = {
     HUNAN_COUNTY: RegionSpec(650_000, 260_000, gdp_growth=52, energy_growth=24, target="3.0"),
@@ -51,31 +52,34 @@ _DOCUMENT: Final = {"source": SOURCE, "confidence": Confidence.RECALLED.value}
 
 
 def quota_rows(plant: PlantSpec, traces: Sequence[Trace], year: int, days: int) -> list[Row]:
-    """The plant's annual quotas, its own basis first: energy, base and incentive; energy without what is not
-    fossil, at equivalent value; CO2.
+    """The plant's annual quotas: energy on its basis, base and incentive, and looser ones: CO2; and energy at
+    equivalent value without what is not fossil, where there is any.
     """
     wanted = [
         (plant.basis, Scope.TOTAL, TargetLevel.BASE, plant.pace),
         (plant.basis, Scope.TOTAL, TargetLevel.INCENTIVE, plant.pace * _INCENTIVE),
-        (Basis.EQUIVALENT, Scope.EXCLUDING_NON_FOSSIL, TargetLevel.BASE, plant.pace),
-        (Basis.CARBON, Scope.TOTAL, TargetLevel.BASE, plant.pace),
+        (Basis.CARBON, Scope.TOTAL, TargetLevel.BASE, plant.pace * _LOOSER),
     ]
+    if any(trace.spec.use is Use.NON_FOSSIL for trace in traces):
+        pace = plant.pace * _LOOSER
+        wanted.append((Basis.EQUIVALENT, Scope.EXCLUDING_NON_FOSSIL, TargetLevel.BASE, pace))
     return [
         {
             "enterprise": fictitious_credit_code(plant.number), "year": str(year), "basis": basis.value,
             "scope": scope.value, "level": level.value, "profile": Profile.LINEAR.value,
-            "quota_t": _rounded(_kg(traces, basis, scope) * 365 / days / pace),
+            "quota_t": _rounded(_kg(plant, traces, basis, scope) * 365 / days / pace),
         } | _DOCUMENT
         for basis, scope, level, pace in wanted
     ]  # fmt: skip
 
 
-def _kg(traces: Iterable[Trace], basis: Basis, scope: Scope) -> Fraction:
+def _kg(plant: PlantSpec, traces: Iterable[Trace], basis: Basis, scope: Scope) -> Fraction:
     """What the run comes to, kg of coal or CO2."""
+    factors = _SIZING[basis]
+    if basis is Basis.CARBON:
+        factors = factors | {Carrier.ELECTRICITY: _GRID[plant.region]}
     counted = [t for t in traces if scope is Scope.TOTAL or t.spec.use is not Use.NON_FOSSIL]
-    grams = (
-        _SIGN.get(t.spec.role, 0) * _SIZING[basis][t.spec.carrier] * t.energy(0, t.slots) for t in counted
-    )
+    grams = (_SIGN.get(t.spec.role, 0) * factors[t.spec.carrier] * t.energy(0, t.slots) for t in counted)
     return sum(grams, Fraction(0)) / 1000
 
 

@@ -102,16 +102,17 @@ def trace_of(
     A register whose story it is rolls over in the middle part of the run; the others start low. What passes
     a register whose ratio grows is rounded to counts of the greater ratio all along.
     """
-    totals = [energy // spec.milli_per_count for energy in accumulate(load, initial=0)]
+    count = spec.milli_per_count
+    totals = [energy // count for energy in accumulate(load, initial=0)]
     begin = day_number(start) * SLOTS_A_DAY * SLOT_S - 8 * 3600
     if spec.kind is PointKind.STOCK:
-        level = loads.TANK_G // spec.milli_per_count
+        level = loads.TANK_G // count
         return Trace(spec, key, begin, totals, [level - fallen for fallen in totals])
     if spec.kind is not PointKind.REGISTER:
         step = spec.step
         values = [0] * step + [b - a for a, b in zip(totals, totals[step:], strict=False)]
         return Trace(spec, key, begin, totals, values)
-    coarse = spec.later.milli_per_count // spec.milli_per_count
+    coarse = spec.later.milli_per_count // count
     totals = [total - total % coarse for total in totals]
     modulus = (spec.register_size or 10**9) * 10**spec.digits
     opening = rng.randrange(modulus // 50)

@@ -111,8 +111,9 @@ class DayWork:
     def _committed(
         self, lease: Lease, facts: Facts, window: Window, results: Results, claimed: pl.DataFrame
     ) -> Done:
-        before = self._state.enterprise_days(list(window.enterprises), window.first_day, window.end_day)
-        revisions = self._revisions(window, before, results)
+        of_window = (list(window.enterprises), window.first_day, window.end_day)
+        before, points = self._state.enterprise_days(*of_window), self._state.point_days(*of_window)
+        revisions = _revisions((before, points), results)
         spans = pl.DataFrame({"enterprise": list(window.enterprises)}).with_columns(
             start=pl.lit(day_start(window.first_day), pl.Int64),
             end=pl.lit(day_start(window.end_day), pl.Int64),
@@ -131,32 +132,43 @@ class DayWork:
                 events=results.events,
                 regions=self._regions_of(window.enterprises),
                 changed=changed_pairs(before, results.enterprise_days, revisions),
+                also_due=newly_settled(points, results.point_days),
             ),
         )
         size = len(window.enterprises) * (window.end_day - window.first_day)
         return Done(size, len(revisions), results)
-
-    def _revisions(self, window: Window, before: pl.DataFrame, results: Results) -> list[Revision]:
-        """What was published of the window's days and is now different."""
-        published = published_pairs(before)
-        names = published["enterprise"].unique().sort().to_list()
-        if not names:
-            return []
-        points = self._state.point_days(names, window.first_day, window.end_day)
-        was, now = (
-            tuple(frame.join(published, on=_PAIR, how="semi") for frame in frames)
-            for frames in ((before, points), (results.enterprise_days, results.point_days))
-        )
-        return [
-            Revision(enterprise, day, cause_of(old, new), old, new)
-            for enterprise, day, old, new in changed_days((was[0], was[1]), (now[0], now[1]))
-        ]
 
     def _regions_of(self, enterprises: Sequence[str]) -> dict[str, list[str]]:
         registry = self._state.registry()
         mine = registry.enterprises.filter(pl.col("enterprise").is_in(list(enterprises)))
         found = members_of(registry.regions, mine).group_by("enterprise", maintain_order=True).agg("region")
         return dict(found.iter_rows())
+
+
+def _revisions(was: tuple[pl.DataFrame, pl.DataFrame], results: Results) -> list[Revision]:
+    """What was published of the days and is now different. `was`: their ENTERPRISE_DAYS and POINT_DAYS."""
+    published = published_pairs(was[0])
+    if published.is_empty():
+        return []
+    now = (results.enterprise_days, results.point_days)
+    before, after = (
+        tuple(frame.join(published, on=_PAIR, how="semi") for frame in frames) for frames in (was, now)
+    )
+    return [
+        Revision(enterprise, day, cause_of(old, new), old, new)
+        for enterprise, day, old, new in changed_days((before[0], before[1]), (after[0], after[1]))
+    ]
+
+
+def newly_settled(before: pl.DataFrame, after: pl.DataFrame) -> list[str]:
+    """Enterprises of points whose days without anything pending are new or different: what is missing of a
+    point is judged although another point, a month's coal, keeps the enterprise's day open."""
+    was, now = (frame.filter(pl.col("pending_s") == 0) for frame in (before, after))
+    differing = [
+        one.join(other, on=one.columns, how="anti", nulls_equal=True)["enterprise"]
+        for one, other in ((was, now), (now, was))
+    ]
+    return sorted({*differing[0], *differing[1]})
 
 
 def changed_pairs(before: pl.DataFrame, after: pl.DataFrame, revisions: Sequence[Revision]) -> pl.DataFrame:

@@ -42,6 +42,7 @@ class AssessmentCommit:
     events: pl.DataFrame = field(default_factory=METER_EVENTS.empty)  # replacing those within block_spans
     regions: Mapping[str, Sequence[str]] = field(default_factory=dict)  # enterprise -> regions that add it up
     changed: pl.DataFrame | None = None  # enterprise, day of published figures that changed; None: all days
+    also_due: Sequence[str] = ()  # enterprises to be judged for another reason
 
 
 @dataclass(frozen=True, slots=True)

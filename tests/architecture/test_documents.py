@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +18,7 @@ ROOT: Final = Path(__file__).parents[2]
 ADRS: Final = sorted((ROOT / "docs" / "adr").glob("0*.md"))
 DOCUMENTS: Final = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
 OPERATIONS: Final = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+API: Final = json.loads((ROOT / "tests" / "golden" / "openapi.json").read_text(encoding="utf-8"))
 FOLDERS: Final = "nengshao|ingest|analytics|api|simulators|deploy|tests|docs"
 
 
@@ -57,6 +59,13 @@ def test_every_make_target_and_command_that_a_document_names_exists(document: Pa
     assert set(re.findall(r"`make ([a-z]+)", text)) <= set(targets[1].split())
     words = {word for command in commands() for word in command.split()[:1]}
     assert set(re.findall(r"`nengshao ([a-z-]+)", text)) <= words
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=named)
+def test_every_address_of_the_api_that_a_document_names_exists(document: Path) -> None:
+    named_here = re.findall(r"(?<!\w)/v1/[\w{}/-]+", document.read_text(encoding="utf-8"))
+    paths = {re.sub(r"{\w+}", "{}", path) for path in API["paths"]}
+    assert [address for address in named_here if re.sub(r"{\w+}", "{}", address) not in paths] == []
 
 
 @pytest.mark.parametrize("command", commands())

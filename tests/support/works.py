@@ -25,7 +25,7 @@ AT = day_start(world.TODAY) + 9 * 3600
 
 
 def at_rest() -> Registry:
-    """The plant's registry as a store takes it: points under the ids that their identities have, in a county."""
+    """The plant's registry as a store takes it, in a county: points under the ids that identities have."""
     points = world.POINTS
     ids = {
         row["point"]: PointKey(row["enterprise"], row["data_code"], row["stat_type"], row["meter"]).point

@@ -15,7 +15,7 @@ from nengshao.domain.time import day_number
 from nengshao.registry import ENTERPRISES
 from tests.support.plant import PLANT, Plant
 from tests.support.service import Api, is_problem
-from tests.support.state import enterprise_row, rows
+from tests.support.state import A, enterprise_row, rows
 from tests.support.trees import faults, of_kind
 from tests.support.works import AT, recommit, works_served
 
@@ -191,14 +191,13 @@ def test_intensities_are_filtered_and_paged(api: Api) -> None:
 
 def test_an_enterprise_of_which_nothing_is_known_opens_into_nothing(tmp_path: Path) -> None:
     with works_served(tmp_path) as (api, works):
-        empty = "91999999000000001A"
-        more = rows(ENTERPRISES, enterprise_row(empty, name="新厂", active_from=AT))
+        more = rows(ENTERPRISES, enterprise_row(A, name="新厂", active_from=AT))
         registry = works.registry
         both = replace(
             registry, enterprises=registry.enterprises.vstack(more.select(registry.enterprises.columns))
         )
         api.state.save_registry(both, at=AT)
-        path = f"/v1/enterprises/{empty}"
+        path = f"/v1/enterprises/{A}"
         tree = api.get(f"{path}/explanation", measure="total", basis="carbon").json()
         assert (tree["value"], tree["children"], tree["coverage"]) == (None, [], None)
         totals = api.get(f"{path}/totals").json()
