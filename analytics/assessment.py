@@ -29,7 +29,7 @@ from analytics.conversion import (
 from analytics.coverage import coverage_per_day
 from analytics.findings import FINDINGS, events_of, segments_of
 from analytics.intervals import use_per_interval
-from analytics.registers import register_findings
+from analytics.registers import checked_reads, register_findings
 from analytics.sifting import days_sifted, plain_segments, sifted_reads
 from analytics.specs import point_duties
 from analytics.totals import enterprise_totals, scope_totals, with_weights
@@ -81,10 +81,9 @@ class Frames:
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """A plan in two steps: what the readings say, a few rows in a hundred of them, and what follows from it.
+    """A plan in steps: what the readings say, a few rows in a hundred of them, and what follows from it.
 
-    As one plan it takes twice as long (measured): Polars runs shared parts of a plan again and again, or keeps
-    them for the slowest of those that share.
+    As one plan it takes twice as long (measured): Polars runs parts that several frames share more than once.
     """
 
     reads: pl.LazyFrame  # sifting.READS of registers
@@ -95,10 +94,11 @@ class Assessment:
     as_of: int
 
     def frames(self) -> Frames:
-        """Run the first step; what follows from it, lazily."""
+        """Run the first steps; what follows from them, lazily."""
         reads, others = pl.collect_all([self.reads, self.others], engine="streaming")
         points, changes = self.registry.points, self.registry.meter_changes
-        registers = register_findings(reads.lazy(), points, changes).collect()
+        checked = checked_reads(reads.lazy(), points, changes).collect().rechunk()
+        registers = register_findings(checked.lazy()).collect()
         return _frames(reads.lazy(), pl.concat([others, registers]).lazy(), self)
 
     def collect(self) -> Results:

@@ -30,21 +30,19 @@ REACH: Final = 4 + 2 * LONGEST_RUN
 single spike; a bridged run spans LONGEST_RUN more, and whether it may depends on the bridge before it."""
 
 
-def register_findings(reads: pl.LazyFrame, points: pl.DataFrame, meter_changes: pl.DataFrame) -> pl.LazyFrame:
-    """FINDINGS about the reads that are not plain, in no order. `reads`: `sifting.READS`.
+def register_findings(checked: pl.LazyFrame) -> pl.LazyFrame:
+    """FINDINGS of `checked_reads`, in no order.
 
-    An amount is the difference of the two reads in 10⁻³ units, so that amounts add up to last − first exactly,
-    plus the register's size at a rollover. "measured" up to 1.5 cadences, "estimated" up to `max_estimate_s`,
-    a "block" beyond; "missing" (amount null) where the two reads cannot both be right.
+    An amount is the difference of the two reads in 10⁻³ units, so that amounts add up to last − first
+    exactly, plus the register's size at a rollover. "measured" up to 1.5 cadences, "estimated" up to
+    `max_estimate_s`, a "block" beyond; "missing" (amount null) where the two reads cannot both be right.
     """
-    checked = _checked_reads(reads, points, meter_changes).cache()
     rolled = pl.when(pl.col("value") < pl.col("before")).then(milli_from_micro(pl.col("register_modulus")))
     rise = milli_from_micro(pl.col("value")) - milli_from_micro(pl.col("before"))
     amount = pl.when("is_plausible").then(rise + rolled.otherwise(0))
+    found = {"amount": amount, "quality": _quality(), "event": _event_of_pair(), "end": pl.col("ts")}
     parts = [
-        _kept_pairs(checked).with_columns(
-            amount=amount, quality=_quality(), event=_event_of_pair(), end="ts"
-        ),
+        _kept_pairs(checked).with_columns(**found),
         checked.with_columns(event=_event_of_read()).drop_nulls("event"),
     ]
     return conform(pl.concat(parts, how="diagonal"), FINDINGS)
@@ -97,7 +95,7 @@ def implausible_pairs(reads: pl.LazyFrame, points: pl.DataFrame) -> pl.LazyFrame
 
 
 def _register_reads(reads: pl.LazyFrame, points: pl.DataFrame) -> pl.LazyFrame:
-    """Reads with the specification in force, in the order given. `reads`: point, ts, value, nth, is_context."""
+    """Reads with the specification in force, in the order given. `reads`: point, ts, value, is_context."""
     specs = (
         point_specs(points)
         .filter(pl.col("kind") == PointKind.REGISTER)
@@ -113,8 +111,12 @@ def _register_reads(reads: pl.LazyFrame, points: pl.DataFrame) -> pl.LazyFrame:
 _SPEC: Final = ["spell", "is_rescaled", "cadence_s", "max_estimate_s", "capacity", "register_modulus"]
 
 
-def _checked_reads(reads: pl.LazyFrame, points: pl.DataFrame, meter_changes: pl.DataFrame) -> pl.LazyFrame:
-    """Reads with `meter` (Int64: which meter of the spell), `is_opening`, and `is_left_out`."""
+def checked_reads(reads: pl.LazyFrame, points: pl.DataFrame, meter_changes: pl.DataFrame) -> pl.LazyFrame:
+    """The reads that are not plain, with what the registry says of them and what their neighbours say.
+
+    `reads`: `sifting.READS`. Columns among others: `nth` (number of the read: near a jump none is left out
+    of the count), `meter` (Int64: which meter of the spell), `is_opening`, `follows_on`, `is_left_out`.
+    """
     agrees_before = _agrees(_before("value"), _before("ts"), pl.col("value"), pl.col("ts"))
     agrees_past = _agrees(pl.col("value").shift(2), pl.col("ts").shift(2), pl.col("value"), pl.col("ts"))
     is_candidate = (
@@ -128,7 +130,13 @@ def _checked_reads(reads: pl.LazyFrame, points: pl.DataFrame, meter_changes: pl.
     # and the chain of dependencies stays short.
     return (
         _on_their_meters(_register_reads(reads_in_doubt(reads), points), points, meter_changes)
-        .with_columns(follows_on=_follows_on(), agrees_before=agrees_before, agrees_past=agrees_past)
+        .with_row_index("nth")
+        .with_columns(
+            pl.col("nth").cast(pl.Int64),
+            follows_on=_follows_on(),
+            agrees_before=agrees_before,
+            agrees_past=agrees_past,
+        )
         .with_columns(is_candidate=is_candidate)
         .with_columns(is_left_out=pl.col("is_candidate") & ~_before("is_candidate").fill_null(value=False))
     )
@@ -149,14 +157,9 @@ def _on_their_meters(reads: pl.LazyFrame, points: pl.DataFrame, meter_changes: p
     in_order = (
         pl.concat([own.with_columns(**plain), _registered_reads(points, meter_changes)], how="diagonal")
         .sort("point", "ts", "is_opening", "is_read")
-        .with_columns(
-            meter=pl.col("is_opening").cast(pl.Int64).cum_sum(),
-            nth=pl.when("is_opening")
-            .then(pl.col("nth").backward_fill())
-            .otherwise(pl.col("nth").forward_fill()),
-        )
+        .with_columns(meter=pl.col("is_opening").cast(pl.Int64).cum_sum())
     )
-    columns = ["point", "ts", "value", "nth", "is_context", *_SPEC, *plain]
+    columns = ["point", "ts", "value", "is_context", *_SPEC, *plain]
     return pl.concat([reads.filter(~changed).with_columns(**plain).select(columns), in_order.select(columns)])
 
 

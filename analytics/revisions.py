@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from nengshao.domain.factors import Basis
 from nengshao.frames import ENTERPRISE_DAYS, POINT_DAYS
 
 _NO_FIGURES: Final = ("recheck_at", "published")
@@ -51,20 +52,27 @@ def changed_days(
 def cause_of(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
     """Why a day changed, by what of it changed: "factor" | "registry" | "late_data" | "correction".
 
-    Other factor rows: "factor". Another carrier, sign, weight, or time on duty: "registry". Another
-    coverage: "late_data". Other amounts over the same coverage: "correction".
+    Other factor rows, or another mass of the same amount: "factor". Another carrier, sign, weight, or time
+    on duty: "registry". Another coverage: "late_data". Other amounts over the same coverage: "correction".
     """
     was, now = ({row["point"]: row for row in figures["point_days"]} for figures in (before, after))
     pairs = [(was[point], now[point]) for point in was if point in now]
     if was.keys() != now.keys():
         return "registry"
-    if any(a[f"{b}_factor"] != z[f"{b}_factor"] for a, z in pairs for b in ("calorific", "equivalent")):
+    if any(_is_converted_anew(a, z, basis) for a, z in pairs for basis in Basis):
         return "factor"
     if any(_registered(a) != _registered(z) for a, z in pairs):
         return "registry"
     if any(a[share] != z[share] for a, z in pairs for share in _SHARES):
         return "late_data"
     return "correction"
+
+
+def _is_converted_anew(a: Mapping[str, Any], z: Mapping[str, Any], basis: Basis) -> bool:
+    """Whether another factor was used, or the same row after it had been corrected."""
+    is_same_amount = (a["carrier"], a["amount"]) == (z["carrier"], z["amount"])
+    is_same_row = a[f"{basis}_factor"] == z[f"{basis}_factor"]
+    return not is_same_row or (is_same_amount and a[f"{basis}_g"] != z[f"{basis}_g"])
 
 
 def _registered(row: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -25,7 +25,6 @@ READS: Final = Contract(
         "point": pl.Int64,
         "ts": pl.Int64,
         "value": pl.Int64,  # 10⁻⁶ canonical unit
-        "nth": pl.Int64,  # its number among all valid register reads, those that were sifted out counted
         "is_plain": pl.Boolean,  # the time since the read before is measured, its energy the difference
     },
     key=("point", "ts"),
@@ -54,7 +53,6 @@ def sifted_reads(readings: pl.LazyFrame, points: pl.DataFrame, meter_changes: pl
         readings.filter("valid")
         .select("point", "ts", "value")
         .join(_eras(points, meter_changes).lazy(), on="point", maintain_order="left")
-        .with_row_index("nth")
         .with_columns(
             since=since,
             before=before,
@@ -63,11 +61,10 @@ def sifted_reads(readings: pl.LazyFrame, points: pl.DataFrame, meter_changes: pl
         )
         .with_columns(is_plain=pl.col("is_next") & counts_on & (pl.col("since") >= pl.col("era_from")))
         .with_columns(
-            jumps=(pl.col("is_next") & ~pl.col("is_plain")).cum_sum(),
+            jumps=(pl.col("is_next") & ~pl.col("is_plain")).fill_null(value=False).cum_sum(),
             is_plain=pl.col("is_plain") & (length <= pl.col("longest")),
         )
         .with_columns(
-            pl.col("nth").cast(pl.Int64),
             is_plain=(pl.col("is_plain") & is_sure).fill_null(value=False),
             is_midst=pl.col("is_plain") & pl.col("is_plain").shift(-1) & next_is_sure & pl.col("is_within"),
         )

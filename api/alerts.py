@@ -266,9 +266,10 @@ def read_page(service: Service, caller: Principal, query: AlertQuery) -> list[Al
     )
 
 
-def name_of(service: Service, enterprise: str) -> str | None:
-    """The enterprise's name; None if it is no longer registered."""
-    row = service.directory().enterprises.get(enterprise)
+def name_of(service: Service, subject: str) -> str | None:
+    """The name of an enterprise or region; None if it is no longer registered."""
+    directory = service.directory()
+    row = directory.enterprises.get(subject) or directory.regions.get(subject)
     return row["name"] if row else None
 
 

@@ -15,6 +15,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, JSONResponse
 
 from api.auth import Authenticators
+from api.bodies import MULTIPART
 
 router = APIRouter(include_in_schema=False)
 
@@ -108,5 +109,8 @@ def curl_line(method: str, path: str, operation: Mapping[str, Any], address: str
     if operation.get("security"):
         parts.append('-H "Authorization: Bearer $TOKEN"')
     if "requestBody" in operation:
-        parts.append("-F file=@readings.csv")
+        is_upload = MULTIPART in operation["requestBody"]["content"]
+        parts.append(
+            "-F file=@data.csv" if is_upload else '-H "Content-Type: application/json" -d @body.json'
+        )
     return " ".join([*parts, f"'{address}{path}{query}'"])

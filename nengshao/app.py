@@ -139,7 +139,7 @@ class App:
         return f"http://{self.settings.api.host}:{port}"
 
     def _assess_forever(self) -> None:
-        leases: dict[int, Lease | None] = dict.fromkeys(range(len(self.assessors)))
+        leases: dict[int, Lease | None] = dict.fromkeys(one.partition for one in self.assessors)
         pause_s = 0.0
         while not self._stop.wait(pause_s):
             pause_s = self.settings.assess.interval_s

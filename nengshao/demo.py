@@ -206,15 +206,21 @@ class Demo:
         return by_basis.get(Basis.CALORIFIC) or by_basis.get(Basis.EQUIVALENT) or {}, carbon
 
     def _intensity(self, enterprise: str) -> dict[str, Any] | None:
-        """The year's energy per unit of product: kg, target, state, grade; None: nothing is stated."""
+        """The year's energy per unit of product: kg, target, state, grades by what the norm limits; None:
+        nothing is stated.
+        """
         rows = self._stage.app.stores.state.intensity([enterprise]).filter(
             pl.col("denominator").str.starts_with("product:"),
-            pl.col("basis") == Basis.CALORIFIC,
             pl.col("scope") == Scope.TOTAL,
             pl.col("period").str.len_chars() == len("2025"),
         )
-        shown = ("denominator", "period", "intensity", "unit", "target", "state", "grade", "is_confirmed")
-        return rows.sort("period").select(shown).row(-1, named=True) if rows.height else None
+        rows = rows.filter(pl.col("period") == pl.col("period").max())
+        energy = rows.filter(pl.col("basis") == Basis.CALORIFIC)
+        if energy.is_empty():
+            return None
+        shown = ("denominator", "period", "intensity", "unit", "target", "state", "is_confirmed")
+        grades = rows.filter(pl.col("grade") != "").select("basis", "grade").rows()
+        return energy.select(shown).row(0, named=True) | {"grades": dict(grades)}
 
     def _get(self, path: str) -> Any:
         token = self.token_file.read_text(encoding="ascii")
@@ -325,11 +331,9 @@ def _intensity_cells(found: dict[str, Any] | None) -> list[str]:
     mark = "" if found["is_confirmed"] else " *"
     product = found["denominator"].removeprefix("product:")
     target = "—" if found["target"] is None else f"{found['target']:.4g}\n{_STATE_ZH.get(found['state'], '')}"
-    return [
-        f"{found['intensity']:.4g} kgce/{found['unit']}{mark}\n{product}",
-        target,
-        _GRADE_ZH.get(found["grade"], "—"),
-    ]
+    grades = [f"{_LIMITED_ZH.get(basis, '电耗')} {_GRADE_ZH[g]}" for basis, g in found["grades"].items()]
+    energy = f"{found['intensity']:.4g} kgce/{found['unit']}{mark}\n{product}"
+    return [energy, target, "\n".join(grades) or "—"]
 
 
 _TABLE_WIDTH: Final = 110  # columns below which numbers would be broken over lines
@@ -347,4 +351,5 @@ _STATE_ZH: Final = {
     IntensityState.MISSED_FALLING.value: "未达到，下降 falling",
     IntensityState.RISING.value: "未达到，上升 rising",
 }
+_LIMITED_ZH: Final = {Basis.CALORIFIC.value: "能耗"}
 _GRADE_ZH: Final = {"1": "1 级", "2": "2 级", "3": "3 级", "over": "超限额 over"}

@@ -190,7 +190,8 @@ Spans = Mapping[int, Sequence[tuple[int, int, int]]]
 def _stretches(truth: pl.DataFrame, point_days: pl.DataFrame, blocks: pl.DataFrame) -> list[_Stretch]:
     """Periods of points with truth and result in them; what a block touches is one stretch."""
     spans: dict[int, list[tuple[int, int, int]]] = defaultdict(list)
-    for point, start, end, amount in blocks.select("point", "start", "end", "amount").iter_rows():
+    own = blocks.select("point", "start", "end", "amount").unique()  # however many virtual points count it
+    for point, start, end, amount in own.sort(pl.all()).iter_rows():
         spans[point].append((start, end, amount))
     stretches: list[_Stretch] = []
     period = None

@@ -23,6 +23,12 @@ def factor_leaf(factor: Factor) -> Node:
     )  # fmt: skip
 
 
+def gone_factor_leaf(factor_id: str) -> Node:
+    """A factor that figures at rest were made by and the library no longer has: they will be restated."""
+    doubt = f"系数已不在库，待重算 / factor no longer in the library: {factor_id}"
+    return node("factor", factor_id, None, "", because=[doubt])
+
+
 def doubts_of(factor: Factor) -> list[str]:
     """Why nobody may rest a case on the factor; empty if one may."""
     if factor.confidence.is_confirmed:

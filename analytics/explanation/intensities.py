@@ -28,6 +28,7 @@ from nengshao.registry import Registry
 
 Row = Mapping[str, Any]
 _MICRO: Final = 1_000_000
+_REDUCTIONS: Final = (Measure.REDUCTION_COMPLETION, Measure.REDUCTION_GAP)
 _STATES_ARE: Final = "0 达到 1 未达到但下降 2 未达到且上升 / " + ", ".join(
     f"{number} {state}" for number, state in enumerate(STATES)
 )
@@ -61,9 +62,11 @@ class Intensities:
             "beside": [each for each in beside if each is not None],
         }  # fmt: skip
 
-    def measure(self, measure_row: Row, row: Row) -> Node:
-        """A MEASURES row, made of this INTENSITY row."""
+    def measure(self, measure_row: Row, row: Row) -> Node | None:
+        """A MEASURES row, made of this INTENSITY row; None if the target that it needs was withdrawn."""
         measure = Measure(measure_row["measure"])
+        if measure in _REDUCTIONS and not self._asks_reduction(row):
+            return None
         children, op, formula = self._parts(measure, row)
         return node(
             measure.value, measure.zh, measure_row["value"], measure.unit, op=op, formula=formula,
@@ -75,7 +78,7 @@ class Intensities:
     def _parts(self, measure: Measure, row: Row) -> tuple[list[Node], str, str]:
         """What the measure is made of, the operation, and the formula for people."""
         figure = self.tree(row)
-        if measure in (Measure.REDUCTION_COMPLETION, Measure.REDUCTION_GAP):
+        if measure in _REDUCTIONS:
             actual, asked = self._reductions(row, figure)
             if measure is Measure.REDUCTION_GAP:
                 return [asked, actual], "difference", "目标降低率 − 实际降低率 = target − actual"
@@ -201,11 +204,13 @@ class Intensities:
             facts={"base_year": set_as["base_year"]},
         )  # fmt: skip
 
+    def _asks_reduction(self, row: Row) -> bool:
+        set_as = self._target_row(row)
+        return set_as is not None and set_as["reduction_ppm"] is not None
+
     def _reductions(self, row: Row, figure: Node) -> tuple[Node, Node]:
         """The actual and the asked reduction rate, in percent of the base year's figure."""
-        set_as = self._target_row(row)
-        if set_as is None or set_as["reduction_ppm"] is None:
-            raise LookupError(f"no reduction target: {row['enterprise']} {row['period']}")
+        set_as = self._target_row(row) or {}
         base = self._compared(row, int(row["period"]) - set_as["base_year"])
         is_known = figure["value"] is not None and base["value"] is not None
         rate = (1 - figure["value"] / base["value"]) * 100 if is_known else None

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from analytics.explanation.factors import doubts_of, factor_leaf
+from analytics.explanation.factors import factor_leaf, gone_factor_leaf
 from analytics.explanation.nodes import Node, mass, mass_sum, node, rest_of, tonnes
 from analytics.explanation.spans import Span, span_facts, used_in_spans
 from analytics.integers import narrow, rounded_quotient, wide
@@ -115,12 +115,11 @@ class Opened:
         )
 
     def _doubts(self, factor_ids: Iterable[str | None]) -> list[str]:
+        factors = [None if factor_id is None else self._factor(factor_id) for factor_id in factor_ids]
         return [
             doubt
-            for factor_id in factor_ids
-            for doubt in (
-                ["缺系数 / no factor"] if factor_id is None else doubts_of(self._factors[factor_id])
-            )
+            for factor in factors
+            for doubt in (["缺系数 / no factor"] if factor is None else factor["because"])
         ]
 
     def _conversions(self, days: pl.DataFrame) -> dict[int, list[Node]]:
@@ -183,7 +182,8 @@ class Opened:
         return nodes
 
     def _factor(self, factor_id: str) -> Node:
-        return factor_leaf(self._factors[factor_id])
+        known = self._factors.get(factor_id)
+        return gone_factor_leaf(factor_id) if known is None else factor_leaf(known)
 
     def _amount(self, row: Mapping[str, Any]) -> Node:
         """What flowed, in 10⁻³ canonical units; a virtual point's is opened into its terms."""
@@ -237,12 +237,11 @@ class Opened:
             "via", "start", "point"
         )
         basis = self._span.basis
+        own = self._point_days.join(near.select(point="via").unique(), on="point", how="semi")
         factor_of = {
-            (row["point"], row["day"]): row[f"{basis}_factor"]
-            for row in self._point_days.select("point", "day", f"{basis}_factor").join(
-                near.select(point="via").unique(), on="point", how="semi"
-            ).iter_rows(named=True)
-        } if near.height else {}  # fmt: skip
+            (point, day): factor
+            for point, day, factor in own.select("point", "day", f"{basis}_factor").rows()
+        }
         found: dict[int, list[Node]] = {}
         for row in near.iter_rows(named=True):
             factor_id = factor_of.get((row["via"], accounting_day(row["start"])))

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import polars as pl
 
-from nengshao.domain.codes import PointKey
+from analytics.regions import members_of, region_scope_totals, region_totals
+from nengshao.domain.codes import REGION_PARTITION, PointKey
 from nengshao.domain.factors import Basis
 from nengshao.domain.time import day_start
 from nengshao.frames import PRODUCT_SHARES
@@ -129,3 +130,21 @@ def recommit(state: SqlStateStore, works: world.Plant, day: int, grams_more: int
         revisions=[Revision(world.PLANT, day, "late_data", *sides)],
     )
     state.commit_assessment(leased(state, "assess", 0), commit)
+
+
+def keep_region(state: SqlStateStore, works: world.Plant) -> None:
+    """Sum the plant up for its county and city, as the regions' cycle does."""
+    registry, results = works.registry, works.results
+    members = members_of(registry.regions, registry.enterprises)
+    days = results.enterprise_days.select("day")
+    asked = pl.concat([days.select(enterprise=pl.lit(code), day="day") for code in (CITY, COUNTY)])
+    commit = AssessmentCommit(
+        at=AT,
+        claimed=pl.DataFrame(schema={"enterprise": pl.String, "day": pl.Int32, "generation": pl.Int64}),
+        point_days=results.point_days.clear(),
+        enterprise_days=region_totals(results.enterprise_days, members, registry.enterprises, asked),
+        blocks=results.blocks.clear(),
+        block_spans=pl.DataFrame(schema={"enterprise": pl.String, "start": pl.Int64, "end": pl.Int64}),
+        scope_days=region_scope_totals(results.scope_days, results.enterprise_days, members, asked),
+    )
+    state.commit_assessment(leased(state, "assess", REGION_PARTITION), commit)

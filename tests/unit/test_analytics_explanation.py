@@ -149,6 +149,17 @@ def test_a_new_factor_is_a_leaf_of_its_own_with_the_days_it_holds_for() -> None:
     assert faults(tree) == []
 
 
+def test_a_factor_that_has_left_the_library_is_named_until_the_days_are_restated() -> None:
+    registry = m.registry(m.points(m.point(1), m.point(2)))
+    results = run(registry, steady(1))
+    tree = total(registry, results, law=replace(LAW, factors=FactorTable(())))
+    assert tree["exact"] == 117_984
+    assert tree["exact_high"] is None  # what the silent meter missed cannot be converted any more
+    assert tree["because"] == [
+        "系数已不在库，待重算 / factor no longer in the library: electricity/calorific/2008-06-01"
+    ]
+
+
 def test_an_own_heating_value_is_a_factor_with_its_test_report() -> None:
     coal = Constant(
         "standard_coal", Fraction(29307), "kJ/kgce", "GB/T 2589", "clause not seen", Confidence.COPIED
@@ -262,6 +273,16 @@ def test_a_figure_that_is_gone_cannot_be_opened(works: Plant) -> None:
     assert works.explainer.measure(gone, works.frames, works.registry) is None
     gone |= {"measure": "norm_ratio", "subject": "2019/calorific/total/product:clinker"}
     assert works.explainer.measure(gone, works.frames, works.registry) is None
+
+
+def test_a_target_that_was_withdrawn_since_cannot_be_opened(works: Plant) -> None:
+    row = works.standing.measures.filter(pl.col("measure") == "reduction_gap").row(0, named=True)
+    registry = replace(works.registry, intensity_targets=INTENSITY_TARGETS.empty())
+    assert works.explainer.measure(row, works.frames, registry) is None
+    ratio = works.standing.measures.filter(pl.col("measure") == "intensity_ratio").row(0, named=True)
+    tree = works.explainer.measure(ratio, works.frames, registry)
+    assert tree is not None
+    assert tree["children"][1]["name"] == "未设目标 / no target"
 
 
 def test_what_opening_may_look_at_begins_a_year_before_or_with_a_base_year() -> None:

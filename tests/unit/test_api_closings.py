@@ -76,9 +76,8 @@ def test_what_comes_after_closing_waits_for_a_person(works: tuple[Api, Plant]) -
     recommit(api.state, plant, DAY, 1_000_000)
     (proposal,) = api.get("/v1/proposals").json()["proposals"]
     assert (proposal["enterprise"], proposal["date"], proposal["state"]) == (PLANT, "2025-01-15", "open")
-    assert (proposal["cause_zh"], proposal["before"]["calorific_tce"], proposal["after"]["calorific_tce"]) == (
-        "迟到数据", 0.986205, 1.986205,
-    )  # fmt: skip
+    assert proposal["cause_zh"] == "迟到数据"
+    assert [proposal[side]["calorific_tce"] for side in ("before", "after")] == [0.986205, 1.986205]
     path = f"/v1/proposals/{proposal['id']}/decision"
     decided = api.post(path, json={"accept": True, "reason": "补报属实"})
     assert decided.json() == {

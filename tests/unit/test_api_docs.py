@@ -46,7 +46,7 @@ def test_curl_lines_carry_the_token_the_file_and_what_is_required(api: Api) -> N
     assert "curl 'http://nengshao.test/health/live'" in page
     assert f"curl {bearer} 'http://nengshao.test/v1/alerts'" in page
     assert (
-        f"curl -X POST {bearer} -F file=@readings.csv 'http://nengshao.test/v1/readings?enterprise={{enterprise}}'"
+        f"curl -X POST {bearer} -F file=@data.csv 'http://nengshao.test/v1/readings?enterprise={{enterprise}}'"
         in page
     )
 

@@ -14,6 +14,7 @@ from nengshao.domain.time import parse_instant
 from nengshao.frames import LOAD, POINTS, PROGRESS
 from nengshao.ports import JudgementCommit, Revision
 from nengshao.registry import ENTERPRISES, Registry
+from tests.support.plant import PLANT
 from tests.support.service import NOW, Api, ScopedAuthenticator, is_problem, served
 from tests.support.state import (
     NO_BLOCKS,
@@ -27,11 +28,13 @@ from tests.support.state import (
     registry_of,
     rows,
 )
+from tests.support.works import works_served
 
 JAN_1 = 20_089  # accounting day 2025-01-01
 FIRST = parse_instant("2025-01-01T00:00:00+08:00")
 POINT: dict[str, Any] = {
     "device": "d1", "carrier": "electricity", "kind": "register", "role": "input", "unit": "MWh",
+    "use": "energy",
     "ratio_num": 200, "ratio_den": 1, "cadence_s": 900, "grace_s": 900, "max_estimate_s": 7200,
     "capacity": 4_000_500, "expected_daily": 24_000_000,
 }  # fmt: skip
@@ -219,10 +222,20 @@ def test_points_are_shown_in_their_canonical_unit(api: Api) -> None:
         "point": "0000000002330011.0.00", "data_code": "00-00-0000-023300-11", "name": "1# 进线",
         "device": "d1",
         "carrier": "electricity", "carrier_zh": "电力", "unit": "kWh", "sent_unit": "MWh", "kind": "register",
-        "role": "input", "feeds_total": True, "stat_type": 0, "cadence_s": 900, "grace_s": 900,
+        "role": "input", "use": "energy", "parent": None, "terms": [],
+        "feeds_total": True, "stat_type": 0, "cadence_s": 900, "grace_s": 900,
         "max_estimate_s": 7200, "capacity": 4000.5, "expected_daily": 24000.0, "ratio": "200/1",
         "valid_from": "1970-01-01T08:00:00+08:00", "valid_to": None,
     }  # fmt: skip
+
+
+def test_a_virtual_point_names_its_terms_and_a_sub_meter_its_parent(tmp_path: Path) -> None:
+    with works_served(tmp_path) as (api, _):
+        points = {row["name"]: row for row in api.get(f"/v1/enterprises/{PLANT}/points").json()["points"]}
+    assert [(term["point"], term["coefficient"]) for term in points["原煤"]["terms"]] == [
+        ("0000000000000003.1.00", "1/1"), ("0000000000000004.1.00", "1/3"),
+    ]  # fmt: skip
+    assert (points["生产线"]["parent"], points["光伏"]["use"]) == ("0000000000000001.0.00", "non_fossil")
 
 
 def test_days_carry_both_bases_coverage_bounds_and_the_points_that_are_missing(api: Api) -> None:

@@ -77,8 +77,9 @@ def test_an_enterprises_figure_is_submitted_under_the_time_of_its_acceptance(api
     assert listed(api) == [
         {
             "subject": A, "indicator": "output", "item": "clinker", "first": "2025-01-01",
-            "end": "2025-02-01", "version": NOW, "accepted_at": "2025-03-10T09:00:00+08:00", "value": 1234.5, "unit": "t",
-            "state": "submitted", "is_in_force": True, "source": "月报", "submitted_by": "token",
+            "end": "2025-02-01", "version": NOW, "accepted_at": "2025-03-10T09:00:00+08:00",
+            "value": 1234.5, "unit": "t", "state": "submitted", "is_in_force": True, "source": "月报",
+            "submitted_by": "token",
             "decided_by": None, "decided_at": None, "note": None,
         }
     ]  # fmt: skip

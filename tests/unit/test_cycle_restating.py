@@ -99,3 +99,30 @@ def test_a_row_of_another_region_or_carrier_concerns_nobody(
     assert restart(world, factor_dirs=[elsewhere]).days == 0
     assert len(world.state.restatements()) == 1  # the report says that no day was reached
     assert world.state.restatements()[0]["days"] == 0
+
+
+def test_a_row_corrected_under_its_own_id_is_a_change_of_factor_too(
+    world: World, overlay: Callable[..., Path]
+) -> None:
+    typed = {
+        "id": "county/power",
+        "basis": "carbon",
+        "valid_from": "2021-01-01",
+        "unit": "kWh",
+        "region": "430600",
+    }
+    first = overlay(**typed, kgce_per_unit="")
+    (first / "factors.toml").write_text(
+        (first / "factors.toml")
+        .read_text(encoding="utf-8")
+        .replace('kgce_per_unit = ""', 'kgco2_per_unit = "0.6"'),
+        encoding="utf-8",
+    )
+    restart(world, factor_dirs=[first])
+    (first / "factors.toml").write_text(
+        (first / "factors.toml").read_text(encoding="utf-8").replace("0.6", "0.7"), encoding="utf-8"
+    )
+    restart(world, factor_dirs=[first])
+    last = world.state.revisions(m.ENTERPRISE, m.DAY, m.DAY + 1)[-1]
+    assert last["cause"] == "factor"
+    assert last["after"]["point_days"][0]["carbon_g"] == 70_000  # 100 kWh × 0.7

@@ -8,8 +8,10 @@ from typing import Any
 import polars as pl
 import pytest
 
+from analytics import virtuals
 from nengshao.registry import Registry
 from nengshao.registry_tables import registry_of
+from nengshao.stores.state import registry_points
 from nengshao.stores.state.registry_graphs import circles, unpeeled
 from nengshao.stores.state.registry_problems import registry_problems
 from tests.support import plants
@@ -248,6 +250,10 @@ def test_a_word_outside_its_vocabulary_is_refused_whoever_writes_the_frame() -> 
         "excluding_non_fossil, net",
         "quotas profile seasonal: 取值未定义 / must be one of linear, last_year, plan",
     ]
+
+
+def test_the_registry_lets_in_what_the_analytics_multiply_out() -> None:
+    assert registry_points.DEEPEST == virtuals.DEEPEST == 8
 
 
 @pytest.mark.parametrize(("length", "is_too_deep"), [(8, False), (9, True)])

@@ -102,6 +102,13 @@ def test_the_exact_amount_of_a_block_is_known_although_its_place_is_not():
     assert wrong.classes["gap"].wrongly_measured == 500_000 * 3600
 
 
+def test_a_block_that_a_virtual_point_counts_too_is_still_one():
+    days = result([(600_000, DAY_S // 2, 0, DAY_S // 2), (500_000, DAY_S // 2, 0, DAY_S // 2)])
+    own = block(NOON, NOON + DAY_S, 900_000).with_columns(via=POINT)
+    twice = pl.concat([own, own.with_columns(via=POINT + 1)])
+    assert score(truth([1_000_000, 1_000_000]), [], days, twice).wrongly_measured_share == 0.0
+
+
 def test_an_estimate_may_be_off_without_being_called_measured():
     s = score(truth([1_000_000]), [], result([(990_000, DAY_S - 3600, 3600, 0)]), NONE)
     assert s.wrongly_measured_share == 0.0
