@@ -18,7 +18,7 @@ from analytics.lifecycle import advance, endings
 from analytics.notices import notices_of
 from analytics.rules import judgements_of
 from analytics.silence import device_silence, measures_of_silence
-from analytics.standing import Figures, Standing, standing_of
+from analytics.standing import Figures, Standing, measures_on, standing_of
 from nengshao.domain.alerts import Alert
 from nengshao.domain.rules import Measure, Rule
 from nengshao.domain.time import accounting_day, day_number
@@ -29,6 +29,7 @@ from nengshao.registry import Registry
 _ENTERPRISES_AT_ONCE: Final = 500  # two years of their days fit in memory
 _MONTH: Final = re.compile(r"\d{4}-\d{2}/", re.ASCII)
 _KEY: Final = list(MEASURES.key)
+_SUBJECT: Final = ["enterprise", "measure", "subject"]
 _FIGURES: Final = ["value", "low", "high"]
 
 
@@ -63,7 +64,7 @@ class Judging:
         recent_from = min([first_day_of_balance(facts.today), *_months_of(active)])
         figures = figures_of(self._state, registry, list(due), today=facts.today, recent_from=recent_from)
         standing = standing_of(figures, registry, self._law, today=facts.today)
-        revised = self._revised(figures, registry, standing, list(due))
+        revised = self._revised(figures, registry, standing, active)
         region_of = _regions(facts)
         rules = self._rules.values()
         judgements = [
@@ -91,13 +92,23 @@ class Judging:
         return len(steps)
 
     def _revised(
-        self, figures: Figures, registry: Registry, standing: Standing, names: Sequence[str]
+        self, figures: Figures, registry: Registry, standing: Standing, active: Sequence[Alert]
     ) -> pl.DataFrame:
-        """MEASURES judged last time whose figures have changed since, as they are now: they correct."""
-        before = self._state.measures(names)
-        moved_on = before.join(standing.measures, on=_KEY, how="anti")
-        days = (accounting_day(moved_on["at"] - 1)).unique().sort().to_list()
-        again = [standing_of(figures, registry, self._law, today=day).measures for day in days]
+        """MEASURES judged last time whose figures have changed since, as they are now: they correct.
+
+        What was judged on an earlier day is looked at again where an alert stands on it.
+        """
+        before = self._state.measures(standing.measures["enterprise"].unique().sort().to_list())
+        stood_on = pl.DataFrame(
+            [(a.enterprise, self._rules[a.rule].measure.value, a.subject) for a in active],
+            schema=dict.fromkeys(_SUBJECT, pl.String), orient="row",
+        )  # fmt: skip
+        moved_on = before.join(standing.measures, on=_KEY, how="anti").join(stood_on, on=_SUBJECT, how="semi")
+        days = moved_on.select("measure", day=accounting_day(pl.col("at") - 1)).unique().sort(pl.all())
+        again = [
+            measures_on(figures, registry, self._law, Measure(measure), today=day)
+            for measure, day in days.iter_rows()
+        ]
         now = pl.concat([standing.measures, *again]).unique(_KEY, maintain_order=True)
         known = now.join(before.select(_KEY), on=_KEY, how="semi")
         return known.join(before, on=[*_KEY, *_FIGURES], how="anti", nulls_equal=True)
