@@ -15,7 +15,7 @@ from nengshao.domain.factors import Basis
 from nengshao.domain.targets import Indicator
 from nengshao.domain.units import Scope
 
-_STATED_AS: Final = pl.DataFrame(
+STATED_AS: Final = pl.DataFrame(
     [
         (Basis.EQUIVALENT.value, Indicator.ENERGY_CONSUMPTION.value, "tce", 1_000),
         (Basis.EQUIVALENT.value, Indicator.ENERGY_CONSUMPTION.value, "1e4tce", 10_000_000),
@@ -27,7 +27,7 @@ _STATED_AS: Final = pl.DataFrame(
 )
 """In which units a region's total may be stated, and how many g 10⁻³ of each is."""
 
-_RECIPES: Final = pl.DataFrame(
+RECIPES: Final = pl.DataFrame(
     [(scope.value, 1, scope.value, 1) for scope in Scope]
     + [
         (scope.value, 2, item.value, sign)
@@ -97,13 +97,13 @@ def _over(asked: pl.DataFrame, statistics: pl.DataFrame) -> pl.DataFrame:
 def _energy(ends: pl.DataFrame, statistics: pl.DataFrame) -> pl.DataFrame:
     """`ends` + energy, energy_confirmed, by the first recipe of which every part is stated."""
     parts = (
-        ends.join(_RECIPES, on="scope")
-        .join(_STATED_AS.select("basis", "indicator").unique(), on="basis")
+        ends.join(RECIPES, on="scope")
+        .join(STATED_AS.select("basis", "indicator").unique(), on="basis")
         .with_columns(parts=pl.len().over(*ends.columns, "recipe"))
     )
     return (
         _over(parts, statistics)
-        .join(_STATED_AS, on=["basis", "indicator", "unit"])
+        .join(STATED_AS, on=["basis", "indicator", "unit"])
         .group_by(*ends.columns, "recipe")
         .agg(
             energy=narrow((wide("quantity") * pl.col("grams") * pl.col("part")).sum()),

@@ -130,7 +130,7 @@ class Demo:
         """The report as a table a person understands."""
         report = self.report()
         table = Table(title="能耗总量与配额 / energy against annual quotas", title_style="bold")
-        outlook = Table(title="碳排放、强度与全年预测 / CO2, intensity and outlook", title_style="bold")
+        outlook = Table(title="碳排放、强度与全年预计 / CO2, intensity and outlook", title_style="bold")
         for part, headings in ((table, _HEADINGS), (outlook, _OUTLOOK_HEADINGS)):
             for heading in headings:
                 is_text = heading.startswith(("企业", "预警"))
@@ -342,7 +342,7 @@ _HEADINGS: Final = (
     "截至\nas of", "覆盖（至昨日）\nto yesterday", "预警\nalerts",
 )  # fmt: skip
 _OUTLOOK_HEADINGS: Final = (
-    "企业\nenterprise", "已排放/配额 tCO2\nCO2, quota", "全年预测 tce [80 %]\nyear's outlook",
+    "企业\nenterprise", "已排放/配额 tCO2\nCO2, quota", "全年预计 tce [80 %]\nyear's outlook",
     "单位产品综合能耗\nintensity", "目标\ntarget", "限额等级\ngrade",
 )  # fmt: skip
 _BASIS_ZH: Final = {"calorific": "当量", "equivalent": "等价"}

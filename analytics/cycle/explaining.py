@@ -56,11 +56,13 @@ class Explaining:
             "coverage": judgement.coverage,
             "is_confirmed": judgement.is_confirmed,
         }
-        frames = {**standing, **self._frames(judgement.enterprise, judgement.at)}
+        mine = registry.intensity_targets.filter(pl.col("enterprise") == judgement.enterprise)
+        base_years = mine["base_year"].drop_nulls().to_list()
+        frames = {**standing, **self._frames(judgement.enterprise, days_needed(judgement.at, base_years))}
         return self._explainer.measure(row, frames, registry, self._members(judgement.enterprise))
 
-    def _frames(self, subject: str, at: int) -> dict[str, pl.DataFrame]:
-        first, end = days_needed(at)
+    def _frames(self, subject: str, days: tuple[int, int]) -> dict[str, pl.DataFrame]:
+        first, end = days
         span = day_start(first), day_start(end)
         names = [subject, *(member["enterprise"] for member in self._members(subject))]
         own_blocks = self._state.blocks(names, *span)

@@ -131,7 +131,7 @@ class Intensities:
 
     def _stated_energy(self, asked: Charged) -> Node:
         """A region's energy or carbon: as stated for the scope, or its total less what the scope excludes."""
-        recipes = intensity_regions._RECIPES.filter(pl.col("scope") == asked.scope.value)
+        recipes = intensity_regions.RECIPES.filter(pl.col("scope") == asked.scope.value)
         for (_,), recipe in recipes.group_by("recipe", maintain_order=True):
             parts = [
                 self._stated_part(asked, item, sign) for item, sign in recipe.select("item", "part").rows()
@@ -144,7 +144,7 @@ class Intensities:
 
     def _stated_part(self, asked: Charged, item: str, sign: int) -> list[Node]:
         """The statistics that say the item over exactly these days, in g as they count; empty: none does."""
-        stated_as = intensity_regions._STATED_AS.filter(pl.col("basis") == asked.basis)
+        stated_as = intensity_regions.STATED_AS.filter(pl.col("basis") == asked.basis)
         grams_of = dict(stated_as.select("unit", "grams").iter_rows())
         indicator = stated_as["indicator"][0]
         leaves = stated_leaves(

@@ -40,7 +40,7 @@ class Measure(StrEnum):
 _MEASURES: Final = {
     Measure.PROGRESS_RATIO: ("用能进度比", "1"),
     Measure.QUOTA_RATIO: ("年度目标使用比", "1"),
-    Measure.PROJECTED_RATIO: ("年终预计比", "1"),
+    Measure.PROJECTED_RATIO: ("全年预计比", "1"),
     Measure.INTENSITY_RATIO: ("强度目标比", "1"),
     Measure.INTENSITY_CHANGE: ("强度同比变化", "1"),
     Measure.INTENSITY_STATE: ("强度目标状态", "1"),

@@ -112,20 +112,20 @@ def test_a_reading_goes_from_its_publish_to_the_alert_that_an_inspector_fetches(
     inbox = api.get("/v1/alerts", state="firing").json()["alerts"]
     assert [found["id"] for found in inbox] == [alert.alert_id]
     shown = api.get(f"/v1/alerts/{alert.alert_id}").json()
-    rule = next(rule for rule in process.rules if rule.name == pacing.RULE)
+    rule = process.law.rules[pacing.RULE]
     assert shown["rule_facts"]["threshold"] == rule.threshold
     assert shown["rule_facts"]["hold_s"] == pacing.HOLD_DAYS * 86_400
     assert shown["legal_basis"] == rule.legal_basis
     assert shown["coverage"] == 1.0
     assert shown["labels"] == ["不作为执法依据 / not a basis for enforcement"]  # the rule's basis is recalled
-    figures = {figure["name"].rsplit(".", 1)[-1]: figure for figure in shown["figures"]}
+    figures = {figure["name"]: figure for figure in shown["figures"]}
     assert figures["value"]["value"] == pytest.approx(1.2, abs=1e-6)
-    assert figures["used_g"] | {"name": "", "name_zh": ""} == {
-        "name": "", "name_zh": "", "value": 3 * pacing.DAILY_G / 1e6, "unit": "tce",
-    }  # fmt: skip
-    points = shown["explanation"]["points"]
-    assert sum(row["mass_g"] for row in points) == 3 * pacing.DAILY_G
-    assert {row["factor"]["kgce_per_unit"] for row in points} == {"1229/10000"}
+    assert (figures["total"]["value"], figures["total"]["unit"]) == (3 * pacing.DAILY_G / 1e6, "tce")
+    used, _due = shown["explanation"]["tree"]["children"]
+    assert used["exact"] == sum(point["exact"] for point in used["children"]) == 3 * pacing.DAILY_G
+    conversions = [part for point in used["children"] for part in point["children"]]
+    factors = [factor for _, factor in (part["children"] for part in conversions)]
+    assert {factor["facts"]["fraction"] for factor in factors} == {"1229/10000"}
     assert [step["after"] for step in shown["history"]] == ["pending", "firing"]
     ledger = api.get("/v1/ledger", proof="true").json()
     assert ledger["balanced"]
