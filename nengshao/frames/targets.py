@@ -35,7 +35,7 @@ PRODUCT_SHARES: Final = Contract(
     },
     key=("enterprise", "product", "point", "valid_from"),
 )
-"""Whose energy a product is charged with. A product without any row is charged with the enterprise's total."""
+"""Whose energy a product is charged with. One without any row is charged with the enterprise's total."""
 
 QUOTAS: Final = Contract(
     "QUOTAS",
@@ -74,7 +74,7 @@ INTENSITY_TARGETS: Final = Contract(
         "year": pl.Int32,
         "basis": pl.String,
         "scope": pl.String,
-        "denominator": pl.String,  # "product:<id>", or an Indicator: "output_value_comparable", …
+        "denominator": pl.String,  # "product:<id>", or an Indicator such as "value_added"
         "level": pl.String,  # TargetLevel
         "target_mg": pl.Int64,  # mg of coal or CO2 per unit of the denominator (t, 1e4CNY, …); null: see next
         "reduction_ppm": pl.Int64,  # reduction against the base year, 10⁻⁶; null: `target_mg` says it

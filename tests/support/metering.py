@@ -30,7 +30,8 @@ def point(number: int, **changes: Any) -> dict[str, Any]:
     row: dict[str, Any] = {
         "point": number, "enterprise": ENTERPRISE, "data_code": f"{number:016d}", "stat_type": 0,
         "meter": "00", "name": f"点{number}", "device": "D", "carrier": "electricity", "kind": "register",
-        "role": "input", "use": "energy", "parent": None, "feeds_total": True, "unit": "kWh", "ratio_num": 1, "ratio_den": 1,
+        "role": "input", "use": "energy", "parent": None,
+        "feeds_total": True, "unit": "kWh", "ratio_num": 1, "ratio_den": 1,
         "cadence_s": QUARTER, "grace_s": 3600, "max_estimate_s": 4 * 3600, "capacity": 1_000_000,
         "register_modulus": None, "expected_daily": 2_400_000, "valid_from": T0, "valid_to": None,
     }  # fmt: skip
