@@ -125,8 +125,8 @@ def _found(periods: pl.LazyFrame, amount: pl.Expr) -> pl.LazyFrame:
 def _stuck_days(periods: pl.LazyFrame) -> pl.LazyFrame:
     """FINDINGS: "stuck", at the last reading of an accounting day whose every figure is the same, not zero.
 
-    Only of series with a figure an hour or more often: there no load stands still to the last digit. Whole days,
-    so that no reading of another day matters.
+    Only of series with a figure an hour or more often: there no load stands still to the last digit. Whole
+    days, so that no reading of another day matters.
     """
     figures = {"day": accounting_day(pl.col("start")), "point": pl.col("point"), "value": pl.col("value")}
     is_same = pl.all_horizontal(figure == figure.shift() for figure in figures.values())
@@ -134,8 +134,10 @@ def _stuck_days(periods: pl.LazyFrame) -> pl.LazyFrame:
         periods.filter(pl.col("grid") == "cadence", pl.col("cadence_s") <= _HOUR_S)
         .filter(is_same & (pl.col("value") != 0))
         .group_by(figure.alias(name) for name, figure in figures.items())
-        .agg(pl.col("ts").max(), followed=pl.len(), cadence_s=pl.col("cadence_s").max())
-        .filter(pl.col("followed") + 1 >= DAY_S // pl.col("cadence_s"))
+        .agg(
+            pl.col("ts", "cadence_s").max(), followed_s=(pl.col("end") - pl.col("start")).sum()
+        )  # the day without the first of the figures
+        .filter(pl.col("followed_s") >= DAY_S - pl.col("cadence_s"))
     )
     return conform(
         days.select(

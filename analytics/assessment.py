@@ -33,7 +33,12 @@ from analytics.registers import checked_reads, register_findings
 from analytics.sifting import days_sifted, plain_segments, sifted_reads
 from analytics.specs import point_duties
 from analytics.totals import enterprise_totals, scope_totals, with_weights
-from analytics.virtuals import blocks_of_virtual_points, terms_multiplied_out, with_virtual_points
+from analytics.virtuals import (
+    blocks_of_virtual_points,
+    in_force_at_start,
+    terms_multiplied_out,
+    with_virtual_points,
+)
 from nengshao.domain.errors import FrameContractError
 from nengshao.domain.factors import FactorTable
 from nengshao.domain.time import accounting_day, day_start
@@ -177,7 +182,7 @@ def _frames(reads: pl.LazyFrame, findings: pl.LazyFrame, asked: Assessment) -> F
         .pipe(with_weights)
     )
     blocks = segments.pipe(blocks_of, duties, terms, factors, classes, start=start, end=end)
-    load = by_hour.pipe(use_per_interval, metered, "hour", start, end).pipe(load_of, metered)
+    load = by_hour.pipe(use_per_interval, metered, "hour", start, end).pipe(load_of)
     events = findings.pipe(events_of).pipe(events_within, points, start=start, end=end)
     return Frames(figures=figures, blocks=blocks, load=load, events=events)
 
@@ -192,9 +197,12 @@ def blocks_of(
     start: int,
     end: int,
 ) -> pl.LazyFrame:
-    """BLOCKS that overlap [start, end), whole, in coal and CO2 by the factors of the day they start in."""
-    spec = duties.unique("point", keep="last", maintain_order=True).select(
-        "point", "enterprise", "carrier", "sign", "use", "factor_class"
+    """BLOCKS that overlap [start, end), whole, in coal and CO2 by the factors of the day they start in.
+
+    A block counts as the registry row says that is in force when it starts, to its end.
+    """
+    spec = duties.select(
+        "point", "enterprise", "carrier", "sign", "use", "factor_class", "valid_from", "valid_to"
     )
     found = (
         segments.filter(pl.col("quality") == "block", pl.col("start") < end, pl.col("end") > start)
@@ -202,7 +210,7 @@ def blocks_of(
         .cache()
     )
     parts = [
-        found.join(spec.lazy(), on="point").with_columns(via="point"),
+        found.join(spec.lazy(), on="point").filter(in_force_at_start()).with_columns(via="point"),
         blocks_of_virtual_points(found, duties, terms),
     ]
     dated = pl.concat(parts, how="diagonal").with_columns(day=accounting_day(pl.col("start")).cast(pl.Int32))
@@ -220,15 +228,7 @@ def events_within(events: pl.LazyFrame, points: pl.DataFrame, *, start: int, end
     return conform(within, METER_EVENTS).sort(*METER_EVENTS.key)
 
 
-def load_of(use: pl.LazyFrame, duties: pl.DataFrame) -> pl.LazyFrame:
+def load_of(use: pl.LazyFrame) -> pl.LazyFrame:
     """LOAD from hourly `intervals.USE`; hours covered by nothing but a block are left out."""
-    owner = (
-        duties.unique("point", maintain_order=True).select("point", "enterprise").sort("enterprise", "point")
-    )
-    rows = (
-        use.with_columns(covered_s=pl.col("measured_s") + pl.col("estimated_s"))
-        .filter(pl.col("covered_s") > 0)
-        .join(owner.with_row_index("place").lazy(), on="point")
-        .sort("place", "start")  # the order of (enterprise, point, start), without comparing text
-    )
-    return conform(rows, LOAD)
+    covered = use.with_columns(covered_s=pl.col("measured_s") + pl.col("estimated_s"))
+    return conform(covered.filter(pl.col("covered_s") > 0), LOAD)

@@ -24,8 +24,9 @@ def measures_of_balance(
     """MEASURES BALANCE_RESIDUAL and SERIES_DEVIATION of every whole month up to `as_of_day`.
 
     Residual: |meter − Σ sub-meters| / meter; subject `2025-03/<tag of the meter>`. Deviation: |Σ finer −
-    coarser| / coarser of one item (dataCode), its feeding series against each other one; subject
-    `2025-03/<dataCode>.<statType of the coarser>`. Daily sum against monthly figure: at most 5 % (a copy of
+    coarser| / coarser of one item (dataCode), its feeding series, whichever of the two that is, against each
+    other one; of several finer ones only the one next to it; subject `2025-03/<dataCode>.<statType of the
+    coarser>`. Daily sum against monthly figure: at most 5 % (a copy of
     the programme's quality rules; clause not seen). Bounds run over what is missing on either side; a figure
     of nothing has no ratio, and no row.
 
@@ -109,10 +110,14 @@ def _deviations(months: pl.DataFrame, points: pl.DataFrame) -> pl.DataFrame:
     )
     key = ["enterprise", "data_code", "stat_type", "feeds_total", "month", "end_day"]
     sums = _summed(months.join(series, on="point"), key)
-    fine = sums.filter("feeds_total").drop("feeds_total")
-    coarse = sums.filter(~pl.col("feeds_total")).drop("feeds_total")
-    both = coarse.join(fine, on=["enterprise", "data_code", "month", "end_day"], suffix="_sub").filter(
-        pl.col("stat_type") > pl.col("stat_type_sub")
+    item_month = ["enterprise", "data_code", "month", "end_day"]
+    both = (
+        sums.join(sums, on=item_month, suffix="_sub")
+        .filter(
+            pl.col("stat_type") > pl.col("stat_type_sub"), pl.col("feeds_total") != pl.col("feeds_total_sub")
+        )
+        .sort("stat_type_sub")
+        .unique([*item_month, "stat_type"], keep="last", maintain_order=True)
     )
     item = pl.format("{}.{}", "data_code", "stat_type")
     return _ratios(both.with_columns(item=item), Measure.SERIES_DEVIATION, whole="", parts="_sub")

@@ -12,7 +12,14 @@ from typing import Final
 import polars as pl
 
 from analytics.integers import narrow, rounded_up_quotient, wide
-from analytics.intervals import covered_seconds, is_part, parts_per_interval, seconds_if, with_known_amount
+from analytics.intervals import (
+    cell_of,
+    covered_seconds,
+    is_part,
+    parts_per_interval,
+    seconds_if,
+    with_known_amount,
+)
 from analytics.specs import slot_end
 from nengshao.domain.time import DAY_S, accounting_day, day_start
 from nengshao.domain.units import PointKind
@@ -32,19 +39,16 @@ def coverage_per_day(
     nothing pending). `duties`: `specs.point_duties` with `factor_class`; where a point has several rows in a
     day, what describes it is that of the last. Virtual points have no rows here (`virtuals`).
     """
-    days = duty_days(duties, first_day, end_day)
-    # Nearly every point × day has one row of the registry: only the others pay for being added up.
-    is_shared = days.select("point", "day").is_duplicated()
+    cell = cell_of(pl.col("duty"), day_start(pl.col("day").cast(pl.Int64)))
+    days = duty_days(duties, first_day, end_day).with_columns(cell=cell)
     covered = _covered(segments, duties, first_day, end_day)
-    shares = (
-        days.with_columns(is_shared=is_shared)
-        .lazy()
-        .join(covered, on=["duty", "day"], how="left")
-        .pipe(_with_shares)
-    )
-    if is_shared.any():
-        alone, several = shares.filter(~pl.col("is_shared")), shares.filter("is_shared")
-        shares = pl.concat([alone.select(_COLUMNS), several.pipe(_added_up).select(_COLUMNS)])
+    shares = days.lazy().join(covered, on="cell", how="left").pipe(_with_shares)
+    # Most points have one duty, and so one row a day: only the others pay for being added up.
+    once = duties["point"].is_unique()
+    if not once.all():
+        several = pl.col("point").is_in(duties.filter(~once)["point"].implode())
+        added = shares.filter(several).pipe(_added_up).select(_COLUMNS)
+        shares = pl.concat([shares.filter(~several).select(_COLUMNS), added])
     return shares.select(_COLUMNS).pipe(with_known_amount)
 
 
@@ -70,20 +74,18 @@ def _sum_if_bounded(column: str) -> pl.Expr:
 
 
 def _covered(segments: pl.LazyFrame, duties: pl.DataFrame, first_day: int, end_day: int) -> pl.LazyFrame:
-    """Per duty and day: amount and seconds by quality, of them those in pending time, and where those end."""
+    """Per cell: amount and seconds by quality, of them those in pending time, and where those end."""
     late = pl.col("end") - pl.max_horizontal("start", "pending_from")
     is_late, is_block = pl.col("end") > pl.col("pending_from"), is_part("block")
     return (
         parts_per_interval(segments, duties, "day", day_start(first_day), day_start(end_day))
-        .group_by("duty", "bucket")
+        .group_by("cell")
         .agg(
             **covered_seconds(),
             late_s=seconds_if(is_late & ~is_block, late),
             late_block_s=seconds_if(is_late & is_block, late),
             covered_to=pl.when(~is_block).then("end").max(),
         )
-        .with_columns(day=accounting_day(pl.col("bucket")).cast(pl.Int32))
-        .drop("bucket")
     )
 
 

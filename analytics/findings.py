@@ -1,4 +1,4 @@
-"""What a look at readings finds: stretches of time with the energy in them, and events for a person to see."""
+"""What is found in readings: stretches of time with the energy in them, and events for a person to see."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ EVENTS: Final = Contract(
 - "rollover", "replacement": counted exactly, by the register's size, or by the registry's two reads;
 - "spike" (up or down): a read, or a run of them, was left out; "stuck": a stretch was bridged;
 - "fall", "implausible_rise": two reads cannot both be right, the time between them has no amount;
-- "ratio_change": another ratio or unit from there on, without two reads of that instant in the registry: likewise.
+- "ratio_change": another ratio or unit from there on, without the registry's two reads of that instant:
+  likewise.
 
 Of amounts and powers:
 
@@ -49,4 +50,4 @@ def segments_of(findings: pl.LazyFrame) -> pl.LazyFrame:
 
 def events_of(findings: pl.LazyFrame) -> pl.LazyFrame:
     """The EVENTS of FINDINGS, in no order."""
-    return conform(findings.filter(pl.col("event").is_not_null()), EVENTS).unique()
+    return conform(findings.filter(pl.col("event").is_not_null()), EVENTS)

@@ -12,7 +12,13 @@ from typing import Final
 import polars as pl
 
 from analytics.integers import narrow, rounded_quotient, wide
-from analytics.intensity_charges import ELECTRICITY, EnergyFacts, charged_spans, energy_charges
+from analytics.intensity_charges import (
+    ELECTRICITY,
+    EnergyFacts,
+    charged_spans,
+    energy_charges,
+    unshared_among_others,
+)
 from analytics.intensity_energy import energy_over, energy_reach
 from analytics.intensity_regions import region_figures
 from analytics.intensity_spans import PRODUCT, SPAN, asked_spans, compared_spans, is_region
@@ -34,6 +40,8 @@ RESULT: Final = Contract(
         **INTENSITY.schema,
         "previous_low": pl.Float64,  # bounds of `previous`; null: unbounded
         "previous_high": pl.Float64,
+        "target_low": pl.Float64,  # bounds of `target`, as those of its base year; null: unbounded
+        "target_high": pl.Float64,
         "previous_confirmed": pl.Boolean,  # factors and denominator of the year before
         "baseline_confirmed": pl.Boolean,  # 基准水平
         "norm_problem": pl.String,  # why limits are unknown: norm_limits.norm_limits; "": they are known
@@ -105,7 +113,10 @@ def _figures(
     enterprises = _with_earlier(
         of_enterprises, targets, lambda rows: _stated(rows, charges, energy, statistics)
     )
-    used = _unknown_outside_shares(energy_over(enterprises, charges, energy), charged_spans(shares))
+    summed = energy_over(enterprises, charges, energy)
+    used = _unknown_outside_shares(summed, charged_spans(shares)).pipe(
+        _unknown_beside_others, shares, registry.products
+    )
     regions = _with_earlier(spans.filter(is_region()), targets, lambda rows: region_figures(rows, statistics))
     made = pl.col("quantity") > 0
     return pl.concat([used, regions.select(used.columns)]).with_columns(
@@ -157,6 +168,21 @@ def _unknown_outside_shares(rows: pl.DataFrame, charged: pl.DataFrame) -> pl.Dat
     )
 
 
+def _unknown_beside_others(rows: pl.DataFrame, shares: pl.DataFrame, products: pl.DataFrame) -> pl.DataFrame:
+    """The rows with energy, low, high null where a product without shares is not the only one made: the
+    enterprise's total is then not its own."""
+    key = [*SPAN, "years_back"]
+    is_shared = unshared_among_others(rows.select(*key, "end_day"), shares, products).select(key)
+    return (
+        rows.join(is_shared.with_columns(among=pl.lit(value=True)), on=key, how="left", maintain_order="left")
+        .with_columns(
+            pl.when(pl.col("among").is_null()).then(pl.col("energy", "low", "high")),
+            energy_confirmed=pl.col("energy_confirmed") & pl.col("among").is_null(),
+        )
+        .drop("among")
+    )
+
+
 # --------------------------------------------------------------------------------------- comparisons
 
 
@@ -192,14 +218,14 @@ def relative(value: pl.Expr, reference: pl.Expr) -> pl.Expr:
 
 
 def _with_target(rows: pl.DataFrame, earlier: pl.DataFrame, targets: pl.DataFrame) -> pl.DataFrame:
-    """+ target, target_confirmed, state, of the year's figure.
+    """+ target, target_low, target_high, target_confirmed, state, of the year's figure.
 
     A reduction target is taken from the base year's figure in force; if that has open bounds or rests on
     something unconfirmed, so does the target.
     """
     bases = earlier.select(
         *_FIGURE, "unit", "years_back",
-        base=pl.col("intensity"),
+        base="intensity", base_low="intensity_low", base_high="intensity_high",
         base_confirmed=pl.col("energy_confirmed")
         & pl.col("quantity_confirmed")
         & (pl.col("low") == pl.col("high")),
@@ -209,15 +235,18 @@ def _with_target(rows: pl.DataFrame, earlier: pl.DataFrame, targets: pl.DataFram
         period=pl.col("year").cast(pl.String), years_back=pl.col("year") - pl.col("base_year"),
         is_sourced=pl.col("confidence").is_in(_CONFIRMED),
     )  # fmt: skip
-    reduced = pl.col("base") * (1 - pl.col("reduction_ppm") / 1_000_000)  # ppm
+    kept = 1 - pl.col("reduction_ppm") / 1_000_000  # ppm
     is_based = pl.col("target_mg").is_not_null() | pl.coalesce("base_confirmed", pl.lit(value=False))
-    state = [state_number(f"intensity{end}", f"previous{other}") for end, other in CORNERS]
+    state = [state_number(end, other) for end, other in CORNERS]
     return (
         rows.drop("years_back")
         .join(set_for, on=_FIGURE, how="left", maintain_order="left")
         .join(bases, on=[*_FIGURE, "unit", "years_back"], how="left", maintain_order="left")
         .with_columns(
-            target=pl.coalesce(_kg("target_mg"), reduced),
+            **{
+                f"target{end}": pl.coalesce(_kg("target_mg"), pl.col(f"base{end}") * kept)
+                for end in ("", "_low", "_high")
+            },
             target_confirmed=pl.coalesce("is_sourced", pl.lit(value=False)) & is_based,
         )
         .with_columns(
@@ -225,27 +254,36 @@ def _with_target(rows: pl.DataFrame, earlier: pl.DataFrame, targets: pl.DataFram
             .then(state[0].replace_strict(list(range(len(STATES))), [str(each) for each in STATES]))
             .otherwise(pl.lit(""))
         )
-        .drop("target_mg", "reduction_ppm", "is_sourced", "base", "base_confirmed", "years_back")
+        .drop("target_mg", "reduction_ppm", "is_sourced", "^base(_low|_high|_confirmed)?$", "years_back")
     )
 
 
-# The figure itself, the least that it can be against the most that there was before, and the reverse.
+# The figure itself, the least that it can be against the most that it may be and was before, and the reverse.
 CORNERS: Final = (("", ""), ("_low", "_high"), ("_high", "_low"))
 
 
-def state_number(intensity: str, previous: str) -> pl.Expr:
-    """The place in STATES of these columns against `target`; null if it cannot be said."""
-    value, before = pl.col(intensity), pl.col(previous)
+def state_number(end: str, other: str) -> pl.Expr:
+    """The place in STATES of one end of the intensity against the other end of the target and of the year
+    before; null if it cannot be said."""
+    value, before, target = (
+        pl.col(name) for name in (f"intensity{end}", f"previous{other}", f"target{other}")
+    )
     return (
-        pl.when(value.is_null() | pl.col("target").is_null())
+        pl.when(value.is_null() | target.is_null())
         .then(None)
-        .when(value <= pl.col("target"))
+        .when(_comparable(value) <= _comparable(target))
         .then(0)
         .when(value < before)
         .then(1)
         .when(before.is_not_null())
         .then(2)
     )
+
+
+def _comparable(value: pl.Expr) -> pl.Expr:
+    """A double without the noise of its last places: a figure exactly at a target that is a product of ratios
+    (1 000 × 0.97) must not be above it."""
+    return value.round_sig_figs(12)
 
 
 def _kg(*columns: str) -> pl.Expr:

@@ -11,6 +11,7 @@ from typing import Final
 import polars as pl
 
 from analytics.scopes import scope_sign
+from analytics.specs import FOREVER
 from nengshao.domain.factors import Basis
 from nengshao.domain.time import accounting_day
 from nengshao.domain.units import Carrier, Scope
@@ -121,6 +122,34 @@ def charged_spans(product_shares: pl.DataFrame) -> pl.DataFrame:
         .group_by(*product, pl.coalesce("run", 0).alias("run"), maintain_order=True)
         .agg(pl.col("from_day").min(), pl.col("to_day").max())
         .drop("run")
+    )
+
+
+def unshared_among_others(
+    rows: pl.DataFrame, product_shares: pl.DataFrame, products: pl.DataFrame
+) -> pl.DataFrame:
+    """The rows of products without shares over whose days another product of the enterprise is registered:
+    nobody has said which part of the enterprise's total is theirs.
+
+    Columns in: enterprise, denominator, first_day, end_day (exclusive) and others; PRODUCT_SHARES; PRODUCTS.
+    """
+    others = products.select(
+        "enterprise",
+        other=pl.format("product:{}", "product"),
+        other_first=accounting_day(pl.col("valid_from")),
+        other_end=accounting_day(pl.col("valid_to").fill_null(FOREVER) - 1) + 1,
+    )
+    return (
+        rows.filter(pl.col("denominator").str.starts_with("product:"))
+        .join(_shares_in_days(product_shares), on=["enterprise", "denominator"], how="anti")
+        .join(others, on="enterprise")
+        .filter(
+            pl.col("other") != pl.col("denominator"),
+            pl.col("other_first") < pl.col("end_day"),
+            pl.col("other_end") > pl.col("first_day"),
+        )
+        .select(rows.columns)
+        .unique()
     )
 
 

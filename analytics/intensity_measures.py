@@ -37,7 +37,7 @@ def measures_of_intensity(intensity: pl.DataFrame, targets: pl.DataFrame) -> pl.
         set_for, on=_TARGET, how="left", maintain_order="left"
     )
     found = [
-        _against(rows.filter("has_target"), Measure.INTENSITY_RATIO, "target"),
+        _against_target(rows.filter("has_target")),
         _states(rows.filter("has_target")),
         _changes(rows.drop_nulls("previous")),
         _against(rows.filter(pl.col("norm") != ""), Measure.NORM_RATIO, "limit_3"),
@@ -66,10 +66,16 @@ def _measured(
 
 
 _CONFIRMED_BY: Final = {
-    "target": "target_confirmed",
     "limit_3": "norm_confirmed",
     "baseline": "baseline_confirmed",
 }
+
+
+def _against_target(rows: pl.DataFrame) -> pl.DataFrame:
+    low, high, side = _quotient_bounds("target")
+    # As `relative` has it: of a target below 0 the same distance on the same side.
+    figures = (relative(pl.col("intensity"), pl.col("target")), low + (1 - side), high + (1 - side))
+    return _measured(rows, Measure.INTENSITY_RATIO, _landed(*figures), pl.col("target_confirmed"))
 
 
 def _against(rows: pl.DataFrame, measure: Measure, reference: str) -> pl.DataFrame:
@@ -80,10 +86,10 @@ def _against(rows: pl.DataFrame, measure: Measure, reference: str) -> pl.DataFra
 
 
 def _states(rows: pl.DataFrame) -> pl.DataFrame:
-    value, low, high = (state_number(f"intensity{end}", f"previous{other}") for end, other in CORNERS)
+    value, low, high = (state_number(end, other) for end, other in CORNERS)
     # Without a year before a missed target is still missed: falling at best, rising at worst.
-    low = pl.coalesce(low, pl.when(pl.col("intensity_low") > pl.col("target")).then(1))
-    high = pl.coalesce(high, pl.when(pl.col("intensity_high") > pl.col("target")).then(2))
+    low = pl.coalesce(low, pl.when(pl.col("intensity_low") > pl.col("target_high")).then(1))
+    high = pl.coalesce(high, pl.when(pl.col("intensity_high") > pl.col("target_low")).then(2))
     # A target that is met stands without the year before.
     rests_on = pl.col("target_confirmed") & pl.coalesce("previous_confirmed", pl.lit(value=True))
     return _measured(rows, Measure.INTENSITY_STATE, (value, low, high), rests_on)
@@ -92,28 +98,46 @@ def _states(rows: pl.DataFrame) -> pl.DataFrame:
 def _changes(rows: pl.DataFrame) -> pl.DataFrame:
     """(intensity − previous) / |previous|; bounds of a quotient of two bounded figures of which the divisor
     is surely on one side of 0, else none."""
-    before_low, before_high = pl.col("previous_low"), pl.col("previous_high")
-    side = pl.when(before_low > 0).then(1).when(before_high < 0).then(-1)
-    sizes = before_low.abs(), before_high.abs()
-    least, most = ([pl.col(f"intensity_{end}") / size for size in sizes] for end in ("low", "high"))
-    bounded = side.is_not_null() & before_low.is_not_null() & before_high.is_not_null()
-    low = pl.when(bounded & pl.col("intensity_low").is_not_null()).then(pl.min_horizontal(least) - side)
-    high = pl.when(bounded & pl.col("intensity_high").is_not_null()).then(pl.max_horizontal(most) - side)
-    figures = (pl.col("change"), low, high)
+    low, high, side = _quotient_bounds("previous")
+    figures = _landed(pl.col("change"), low - side, high - side)
     return _measured(rows, Measure.INTENSITY_CHANGE, figures, pl.col("previous_confirmed"))
 
 
 def _reductions(rows: pl.DataFrame) -> list[pl.DataFrame]:
-    """完成率 = actual / target reduction rate, and the gap between the two."""
+    """完成率 = actual / target reduction rate, and the gap between the two; both against the base year's
+    figure, with its bounds. Of a figure that is not above 0 there is no rate."""
     asked = pl.col("reduction_ppm") / _PPM
-    base = pl.col("target") / pl.when(asked < 1).then(1 - asked)
+    kept = pl.when(asked < 1).then(1 - asked)
+    bases = [f"target{end}" for end in ("", "_low", "_high")]
+    based = rows.with_columns(pl.when(pl.col(name) > 0).then(pl.col(name) / kept) for name in bases)
+    least, most, _ = _quotient_bounds("target")
     # The more intense, the less reduced.
-    actual, low, high = (1 - pl.col(f"intensity{end}") / base for end in ("", "_high", "_low"))
+    actual, low, high = 1 - pl.col("intensity") / pl.col("target"), 1 - most, 1 - least
     rate = pl.when(asked > 0).then(asked)
-    gap = tuple((asked - each) * 100 for each in (actual, high, low))
     confirmed = pl.col("target_confirmed")
-    completion = (actual / rate, low / rate, high / rate)
+    completion = _landed(actual / rate, low / rate, high / rate)
+    gap = _landed(*((asked - each) * 100 for each in (actual, high, low)))
     return [
-        _measured(rows, Measure.REDUCTION_COMPLETION, completion, confirmed),
-        _measured(rows, Measure.REDUCTION_GAP, (gap[0], gap[1], gap[2]), confirmed),
+        _measured(based, Measure.REDUCTION_COMPLETION, completion, confirmed),
+        _measured(based, Measure.REDUCTION_GAP, gap, confirmed),
     ]
+
+
+def _quotient_bounds(divisor: str) -> tuple[pl.Expr, pl.Expr, pl.Expr]:
+    """The least and the most that intensity / |divisor| can be, and the side of 0 (1, −1) that the divisor is
+    on. Null unless both bounds of the divisor are known and on one side."""
+    low, high = pl.col(f"{divisor}_low"), pl.col(f"{divisor}_high")
+    side = pl.when(low.is_null() | high.is_null()).then(None).when(low > 0).then(1).when(high < 0).then(-1)
+    quotients = {
+        end: [pl.col(f"intensity_{end}") / size.abs() for size in (low, high)] for end in ("low", "high")
+    }
+    least = pl.when(side.is_not_null()).then(pl.min_horizontal(quotients["low"]))
+    most = pl.when(side.is_not_null()).then(pl.max_horizontal(quotients["high"]))
+    return least, most, side
+
+
+def _landed(value: pl.Expr, low: pl.Expr, high: pl.Expr) -> tuple[pl.Expr, pl.Expr, pl.Expr]:
+    """The three to 12 places: differences of ratios carry noise in their last places (1 − 0.967 is not 0.033),
+    and a figure exactly at a cut that a document prints must land on the side the document says."""
+    rounded = [each.round(12) for each in (value, low, high)]
+    return rounded[0], rounded[1], rounded[2]

@@ -27,20 +27,23 @@ PARTS: Final = Contract(
     "PARTS",
     {
         "point": pl.Int64,
-        "duty": pl.Int64,  # row number of the point's duty
-        "bucket": pl.Int64,  # start of the hour or day
+        "cell": pl.Int64,  # duty × hour or day, see `cell_of`
         "start": pl.Int64,  # half-open [start, end) within the bucket
         "end": pl.Int64,
         "amount": pl.Int64,  # 10⁻³ canonical unit; null for a block's part: its place is not known
         "quality": QUALITY,
         "pending_from": pl.Int64,  # of the duty
     },
-    key=("point", "start"),
+    key=("cell", "start"),
 )
+
+_INSTANTS: Final = 2**38
+"""More than there are seconds until FOREVER."""
 
 USE: Final = Contract(
     "USE",
     {
+        "enterprise": pl.String,
         "point": pl.Int64,
         "start": pl.Int64,  # of the hour or day
         "amount": pl.Int64,  # 10⁻³ canonical unit, measured + estimated; null if there is neither
@@ -48,8 +51,14 @@ USE: Final = Contract(
         "estimated_s": pl.Int64,
         "block_s": pl.Int64,  # covered by blocks only: no amount, counts as missing
     },
-    key=("point", "start"),
+    key=("enterprise", "point", "start"),
 )
+
+
+def cell_of(duty: pl.Expr, bucket: pl.Expr) -> pl.Expr:
+    """One number for a duty (its row number) and the start of an hour or day: to group, join and sort by one
+    integer costs half as much as by two columns."""
+    return duty.cast(pl.Int64) * _INSTANTS + bucket
 
 
 def parts_per_interval(
@@ -63,7 +72,7 @@ def parts_per_interval(
     length = LENGTH[interval]
     duty = duties.with_row_index("duty").select(
         "point",
-        pl.col("duty").cast(pl.Int64),
+        cell_of(pl.col("duty"), pl.lit(0)).alias("duty"),
         pl.max_horizontal("on_from", start).alias("low"),
         pl.min_horizontal("on_to", end).alias("high"),
         "pending_from",
@@ -86,7 +95,8 @@ def parts_per_interval(
         & (pl.col("end") <= pl.col("bucket") + length)
     )
     parts = [on_duty.filter(is_whole), _cut(on_duty.filter(~is_whole), length)]
-    return conform(pl.union([part.select(list(PARTS.schema)) for part in parts]), PARTS)
+    celled = [part.with_columns(cell=pl.col("duty") + pl.col("bucket")) for part in parts]
+    return conform(pl.union([part.select(list(PARTS.schema)) for part in celled]), PARTS)
 
 
 def _cut(segments: pl.LazyFrame, length: int) -> pl.LazyFrame:
@@ -126,24 +136,41 @@ def bucket_of(instant: pl.Expr, length: int) -> pl.Expr:
 def use_per_interval(
     segments: pl.LazyFrame, duties: pl.DataFrame, interval: Interval, start: int, end: int
 ) -> pl.LazyFrame:
-    """USE: energy and covered time per point and hour or day of [start, end). Intervals without any
-    coverage have no row: missing is never zero."""
-    grouped = (
-        parts_per_interval(segments, duties, interval, start, end)
-        .group_by("point", "bucket")
-        .agg(**covered_seconds())
+    """USE, sorted by key: energy and covered time per point and hour or day of [start, end).
+
+    Intervals without any coverage have no row: missing is never zero. `duties`: `specs.point_duties`.
+    """
+    parts = parts_per_interval(segments, duties, interval, start, end)
+    fills = pl.col("end") - pl.col("start") == LENGTH[interval]  # nothing else is in its interval then
+    whole = parts.filter(fills).select("cell", "amount", **_seconds())
+    added = parts.filter(~fills).group_by("cell").agg(**covered_seconds())
+    owner = duties.select("enterprise", "point", duty=pl.int_range(pl.len()))
+    by_cell = (
+        pl.concat([whole, added.select(whole.collect_schema().names())])
+        .sort("cell")  # duties are in the order of the key
+        .with_columns(duty=pl.col("cell") // _INSTANTS, start=pl.col("cell") % _INSTANTS)
+        .join(owner.lazy(), on="duty", maintain_order="left")
     )
-    return conform(grouped.with_columns(start="bucket").pipe(with_known_amount), USE)
+    if owner["point"].is_duplicated().any():
+        sums = pl.col("amount", *_seconds()).sum()
+        by_cell = by_cell.group_by(USE.key).agg(sums).sort(USE.key)
+    return conform(by_cell.pipe(with_known_amount), USE)
+
+
+def _seconds() -> dict[str, pl.Expr]:
+    """Seconds of PARTS by quality; "spread" is estimated, too."""
+    length = pl.col("end") - pl.col("start")
+    is_estimated = is_part("estimated") | is_part("spread")
+    of = {"measured_s": is_part("measured"), "spread_s": is_part("spread"), "block_s": is_part("block")}
+    return {
+        name: pl.when(is_it).then(length).otherwise(0)
+        for name, is_it in (of | {"estimated_s": is_estimated}).items()
+    }
 
 
 def covered_seconds() -> dict[str, pl.Expr]:
     """Aggregates of PARTS: amount, and seconds by quality."""
-    length = pl.col("end") - pl.col("start")
-    return {
-        "amount": pl.col("amount").sum(),
-        **{f"{q}_s": seconds_if(is_part(q), length) for q in ("measured", "spread", "block")},
-        "estimated_s": seconds_if(is_part("estimated") | is_part("spread"), length),
-    }
+    return {"amount": pl.col("amount").sum()} | {name: seconds.sum() for name, seconds in _seconds().items()}
 
 
 def is_part(quality: str) -> pl.Expr:

@@ -21,8 +21,9 @@ _PLAN_KEY = ("enterprise", "year", "basis", "scope")
 def calendar_of(series: pl.LazyFrame, this_year: pl.LazyFrame, last_year: pl.LazyFrame) -> pl.LazyFrame:
     """Every day of each series' duty, with what it came to and what its day of the year before came to.
 
-    `series`: series, first_day, duty_end, as_of_day (null: no day yet). `this_year`, `last_year`: series, day
-    and g. Columns out: series, day, is_past (up to as_of_day), g (null: to come, or unknown), last_g (null:
+    `series`: series, first_day, duty_end, as_of_day (null: no day yet). `this_year`: series, day and g;
+    `last_year`: is_whole and is_confirmed too, as `usage.daily_totals` gives them. Columns out: series, day,
+    is_past (up to as_of_day), g (null: to come, or unknown), last_g, last_is_whole, last_is_confirmed (null:
     unknown). What a day's like is in the year before: `same_day_last_year`.
     """
     return (
@@ -33,8 +34,20 @@ def calendar_of(series: pl.LazyFrame, this_year: pl.LazyFrame, last_year: pl.Laz
             last_day=same_day_last_year(pl.col("day")),
         )
         .join(this_year.select("series", "day", "g"), on=["series", "day"], how="left")
-        .join(last_year.select("series", last_day="day", last_g="g"), on=["series", "last_day"], how="left")
-        .select("series", "day", "is_past", g=pl.when("is_past").then("g"), last_g="last_g")
+        .join(
+            last_year.select("series", pl.col("day", "g", "is_whole", "is_confirmed").name.prefix("last_")),
+            on=["series", "last_day"],
+            how="left",
+        )
+        .select(
+            "series",
+            "day",
+            "is_past",
+            "last_g",
+            "last_is_whole",
+            "last_is_confirmed",
+            g=pl.when("is_past").then("g"),
+        )
     )
 
 
@@ -49,10 +62,11 @@ def same_day_last_year(day: pl.Expr) -> pl.Expr:
 def with_due(quotas: pl.LazyFrame, calendar: pl.LazyFrame, plans: pl.LazyFrame) -> pl.LazyFrame:
     """`quotas` (series, enterprise, year, basis, scope, profile, quota_g) with due_g: g by the end of
     as_of_day, rounded half to even; 0 before the first full day; null: the profile has nothing to go by.
+    due_confirmed: whether every factor behind it is, null where there is no due_g.
 
-    `calendar`: `calendar_of`. "last_year" needs the like of every day of it published and known, "plan" a
-    QUOTA_PLANS row for every month in it; a plan is one for all levels of a quota. A year before, or a plan,
-    that comes to nothing or to more output than input has no shape.
+    `calendar`: `calendar_of`. "last_year" needs the like of every day of it published, known and without
+    missing time outside blocks, "plan" a QUOTA_PLANS row for every month in it; a plan is one for all levels
+    of a quota. A year before, or a plan, that comes to nothing or to more output than input has no shape.
     """
     months = quotas.select("series", *_PLAN_KEY).unique()
     shares = pl.union(
@@ -69,11 +83,14 @@ def _linear(calendar: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def _last_year(calendar: pl.LazyFrame) -> pl.LazyFrame:
-    known = pl.col("last_g").is_not_null().all()
+    # A day without a like is not whole: null is not known to be.
+    known = (pl.col("last_g").is_not_null() & pl.col("last_is_whole").fill_null(value=False)).all()
     sums = calendar.group_by("series").agg(
-        part=pl.col("last_g").filter("is_past").sum(), whole=pl.when(known).then(pl.col("last_g").sum())
+        part=pl.col("last_g").filter("is_past").sum(),
+        whole=pl.when(known).then(pl.col("last_g").sum()),
+        due_confirmed=pl.col("last_is_confirmed").all(),
     )
-    return _shares(sums, Profile.LAST_YEAR)
+    return _shares(sums, Profile.LAST_YEAR, confirmed=pl.col("due_confirmed"))
 
 
 def _plan(calendar: pl.LazyFrame, plans: pl.LazyFrame) -> pl.LazyFrame:
@@ -96,7 +113,10 @@ def _plan(calendar: pl.LazyFrame, plans: pl.LazyFrame) -> pl.LazyFrame:
     return _shares(sums, Profile.PLAN)
 
 
-def _shares(sums: pl.LazyFrame, profile: Profile) -> pl.LazyFrame:
+def _shares(sums: pl.LazyFrame, profile: Profile, *, confirmed: pl.Expr | bool = True) -> pl.LazyFrame:
     return sums.filter(pl.col("whole") > 0).select(
-        "series", pl.col("part", "whole").cast(pl.Int128), profile=pl.lit(str(profile))
+        "series",
+        pl.col("part", "whole").cast(pl.Int128),
+        profile=pl.lit(str(profile)),
+        due_confirmed=confirmed,
     )

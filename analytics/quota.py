@@ -46,7 +46,8 @@ def quota_progress(  # noqa: PLR0917 - six frames, in the order of the calculati
     `until` (Int32): no later day counts. The quota of a year in which the enterprise is active only in part
     spreads over those days; a region is always active. `used_g` (g of standard coal, or of CO2) is null if a
     factor is missing or nothing was measured; bounds are null where unbounded. `due_g`: see `profiles`;
-    `projected_g`: see `projection`.
+    `projected_g`: see `projection`. `is_confirmed`: every factor of the days used, and of the days of last
+    year that the profile goes by, and the quota itself.
     """
     periods = _quota_periods(quotas, enterprises, today)
     series = _series_of(periods)
@@ -58,12 +59,16 @@ def quota_progress(  # noqa: PLR0917 - six frames, in the order of the calculati
         daily_totals(used, days, blocks),
         _year_before(series, enterprise_days, scope_days, blocks),
     ).cache()
+    # Where nothing is due, nothing rests on what it would have been made of.
+    due_confirmed = pl.col("due_confirmed").fill_null(value=True)
     figures = with_projection(used.drop("enterprise", "year", "basis", "scope", "until"), calendar)
     frame = (
         periods.lazy()
         .join(figures, on="series")
         .pipe(with_due, calendar, plans.lazy())
-        .with_columns(is_confirmed=pl.col("is_confirmed") & pl.col("quota_confirmed"), **_paces())
+        .with_columns(
+            is_confirmed=pl.all_horizontal("is_confirmed", "quota_confirmed", due_confirmed), **_paces()
+        )
     )
     return conform(frame, PROGRESS).sort(*PROGRESS.key)
 
@@ -172,7 +177,7 @@ def _as_of_days(days: pl.LazyFrame) -> pl.LazyFrame:
 def _year_before(
     series: pl.LazyFrame, enterprise_days: pl.LazyFrame, scope_days: pl.LazyFrame, blocks: pl.LazyFrame
 ) -> pl.LazyFrame:
-    """series, day, g of the published days of the year before, in which the series' days have their likes."""
+    """`daily_totals` of the published days of the year before, in which the series' days have their likes."""
     last_day = pl.col("duty_end") - 1
     before = series.with_columns(
         first_day=same_day_last_year(pl.col("first_day")), end_day=same_day_last_year(last_day) + 1

@@ -75,7 +75,7 @@ def _event_of_pair() -> pl.Expr:
 
 
 def _event_of_read() -> pl.Expr:
-    """What a read shows by itself: that it is left out, a new meter's first, or the first in another ratio."""
+    """What a read shows by itself: it is left out, a new meter's first, or the first in another ratio."""
     is_other_spell = (pl.col("point") == _before("point")) & (pl.col("spell") != _before("spell"))
     return (
         pl.when("is_left_out")
@@ -164,8 +164,8 @@ def _on_their_meters(reads: pl.LazyFrame, points: pl.DataFrame, meter_changes: p
 
 
 def _registered_reads(points: pl.DataFrame, meter_changes: pl.DataFrame) -> pl.LazyFrame:
-    """Two reads at the instant of each replacement: the old meter's last, under the row that was in force until
-    then, and the new meter's first, under the row that is from then on."""
+    """Two reads at the instant of each replacement: the old meter's last, under the row that was in force
+    until then, and the new meter's first, under the row that is from then on."""
     parts = []
     for side in ("closing", "opening"):
         in_force = pl.col("at") - 1 if side == "closing" else pl.col("at")
@@ -207,12 +207,17 @@ def _follows_on() -> pl.Expr:
 
 
 def _agrees(before: pl.Expr, since: pl.Expr, value: pl.Expr, ts: pl.Expr) -> pl.Expr:
-    """Whether two reads can both be right: a rise within capacity × time, or a rollover within it."""
+    """Whether two reads can both be right: a rise within capacity × time, or a rollover within it.
+
+    Where the time is long enough for the register to go round more than once, a fall says nothing: it may as
+    well be a reset, and how often it went round nobody knows.
+    """
     rise = wide(value) - wide(before)
     counted = pl.when(rise < 0).then(rise + pl.col("register_modulus")).otherwise(rise)
     most = wide("capacity") * 1000 * (ts - since)  # 10⁻⁶ units × seconds/hour
     is_unlimited = pl.col("capacity").is_null() & (rise >= 0)
-    agrees = (counted >= 0) & (is_unlimited | (counted * 3600 <= most))
+    goes_round_once = (rise >= 0) | (most < wide("register_modulus") * 3600)
+    agrees = (counted >= 0) & (is_unlimited | ((counted * 3600 <= most) & goes_round_once))
     return agrees.fill_null(value=False)
 
 

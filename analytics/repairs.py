@@ -19,11 +19,11 @@ _BREAKS_AT_ONCE: Final = 8
 
 
 def with_runs_bridged(pairs: pl.LazyFrame, agrees: pl.Expr) -> pl.LazyFrame:
-    """Pairs of reads in no order, those of a wrong run replaced by one that bridges it; column `bridged` added.
+    """Pairs of reads in no order, those of a wrong run replaced by one that bridges it, with `bridged`.
 
     `pairs`: spell, meter, start, before, start_nth, ts, value, nth, is_plausible + what `agrees` needs, in
-    order within each point, and all of them near a break. `agrees`: whether `before` at `start` and `value` at
-    `ts` can both be right. `bridged` (String): "stuck" or "spike"; null: a pair as it was.
+    order within each point, and all of them near a break. `agrees`: whether `before` at `start` and `value`
+    at `ts` can both be right. `bridged` (String): "stuck" or "spike"; null: a pair as it was.
     """
     numbered = _with_equal_runs(pairs.with_row_index("at").with_columns(pl.col("at").cast(pl.Int64))).cache()
     return _mended(numbered, _bridges(numbered, agrees))
@@ -40,8 +40,8 @@ def _goes_on() -> pl.Expr:
 
 
 def _with_equal_runs(pairs: pl.LazyFrame) -> pl.LazyFrame:
-    """`run_ts`, `run_nth`, `run_at`: the read since which the register has shown what it shows at the start of
-    the pair, its number, and the first pair within that run."""
+    """`run_ts`, `run_nth`, `run_at`: the read since which the register has shown what it shows at the start
+    of the pair, its number, and the first pair within that run."""
     begins, is_first = pl.col("value") != pl.col("before"), ~_goes_on()
     firsts = {"run_ts": "start", "run_nth": "start_nth", "run_at": "at"}
     nexts = {"run_ts": pl.col("ts"), "run_nth": pl.col("nth"), "run_at": pl.col("at") + 1}

@@ -8,11 +8,13 @@ from typing import Any, Final
 import polars as pl
 
 from nengshao.domain.factors import Basis
-from nengshao.frames import ENTERPRISE_DAYS, POINT_DAYS
+from nengshao.domain.time import accounting_day
+from nengshao.frames import BLOCKS, ENTERPRISE_DAYS, POINT_DAYS
 
 _NO_FIGURES: Final = ("recheck_at", "published")
 _ENTERPRISE_FIGURES: Final = [name for name in ENTERPRISE_DAYS.schema if name not in _NO_FIGURES]
 _POINT_FIGURES: Final = [name for name in POINT_DAYS.schema if name not in _NO_FIGURES]
+_BLOCK_FIGURES: Final = [*BLOCKS.schema, "day"]
 _SHARES: Final = ("measured_s", "estimated_s", "missing_s", "pending_s")
 
 
@@ -21,32 +23,49 @@ def published_pairs(days: pl.DataFrame) -> pl.DataFrame:
     return days.filter("published").select("enterprise", "day")
 
 
-def changed_days(
-    before: tuple[pl.DataFrame, pl.DataFrame], after: tuple[pl.DataFrame, pl.DataFrame]
-) -> list[tuple[str, int, Mapping[str, Any], Mapping[str, Any]]]:
-    """enterprise, day, before, after of every day whose figures differ.
+Days = tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]
+"""ENTERPRISE_DAYS, POINT_DAYS and BLOCKS of the same days."""
 
-    Each pair is (ENTERPRISE_DAYS, POINT_DAYS) of the same days; the point rows kept are those that differ.
-    When pending time turns missing that is no figure of a published day, and no revision.
+
+def changed_days(before: Days, after: Days) -> list[tuple[str, int, Mapping[str, Any], Mapping[str, Any]]]:
+    """enterprise, day, before, after of every day whose figures differ; a block belongs to the day it starts.
+
+    The point and block rows kept are those that differ. When pending time turns missing that is no figure of
+    a published day, and no revision.
     """
     days = [_by_day(frame, _ENTERPRISE_FIGURES) for frame in (before[0], after[0])]
-    points = [_by_day(frame, _POINT_FIGURES) for frame in (before[1], after[1])]
+    parts = [
+        {
+            "point_days": _by_day(frames[1], _POINT_FIGURES),
+            "blocks": _by_day(_dated(frames[2]), _BLOCK_FIGURES),
+        }
+        for frames in (before, after)
+    ]
     changes: list[tuple[str, int, Mapping[str, Any], Mapping[str, Any]]] = []
     for key in sorted(days[0]):
-        rows: list[dict[str, Any]] = [
-            {"enterprise_day": next(iter(d.get(key, [])), None), "point_days": p.get(key, [])}
-            for d, p in zip(days, points, strict=True)
-        ]
-        same = [row for row in rows[0]["point_days"] if row in rows[1]["point_days"]]
-        if rows[0]["enterprise_day"] == rows[1]["enterprise_day"] and len(same) == max(
-            len(row["point_days"]) for row in rows
-        ):
-            continue
         was, now = (
-            row | {"point_days": [point for point in row["point_days"] if point not in same]} for row in rows
+            {"enterprise_day": next(iter(of_day.get(key, [])), None)}
+            | {name: rows.get(key, []) for name, rows in own.items()}
+            for of_day, own in zip(days, parts, strict=True)
         )
-        changes.append((*key, was, now))
+        if was != now:
+            changes.append((*key, *_differing(was, now)))
     return changes
+
+
+def _differing(was: dict[str, Any], now: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Both without the point and block rows that are the same."""
+    kept = (
+        one
+        | {name: [row for row in one[name] if row not in other[name]] for name in ("point_days", "blocks")}
+        for one, other in ((was, now), (now, was))
+    )
+    before, after = kept
+    return before, after
+
+
+def _dated(blocks: pl.DataFrame) -> pl.DataFrame:
+    return blocks.with_columns(day=accounting_day(pl.col("start")).cast(pl.Int32))
 
 
 def cause_of(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
@@ -61,6 +80,12 @@ def cause_of(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
         return "registry"
     if any(_is_converted_anew(a, z, basis) for a, z in pairs for basis in Basis):
         return "factor"
+    blocks = [
+        (a, z) for a in before.get("blocks", ()) for z in after.get("blocks", ())
+        if (a["via"], a["point"], a["start"], a["amount"]) == (z["via"], z["point"], z["start"], z["amount"])
+    ]  # fmt: skip
+    if any(a["use"] == z["use"] and a["sign"] == z["sign"] for a, z in blocks):
+        return "factor"  # of the same block nothing else is left that can differ
     if any(_registered(a) != _registered(z) for a, z in pairs):
         return "registry"
     if any(a[share] != z[share] for a, z in pairs for share in _SHARES):

@@ -31,8 +31,8 @@ READS: Final = Contract(
 )
 
 _LARGEST: Final = 2**36
-"""10⁻³ units an hour: a larger capacity is taken as this, so that no product overflows. What is then no longer
-plain is looked at closely, with the capacity that it has."""
+"""10⁻³ units an hour: a larger capacity is taken as this, so that no product overflows. What is then no
+longer plain is looked at closely, with the capacity that it has."""
 
 _DOUBT: Final = LONGEST_RUN + 2
 """How many reads back a jump can throw doubt: on a run, the read before it, and the one before that."""

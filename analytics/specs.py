@@ -1,8 +1,9 @@
 """What the registry says of points, prepared for the arithmetic: spells, slots and duty.
 
 A *spell* is an unbroken run of specification rows of one point and kind, of a register also of one ratio and
-unit: within it readings follow one another, across its border they don't. A *slot* is one period in which a point owes a figure. *Duty* is
-the time in which a point is expected to deliver: its validity within its enterprise's activity.
+unit: within it readings follow one another, across its border they don't. A *slot* is one period in which a
+point owes a figure. *Duty* is the time in which a point is expected to deliver: its validity within its
+enterprise's activity.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ def point_specs(points: pl.DataFrame) -> pl.DataFrame:
 
 
 def point_duties(points: pl.DataFrame, enterprises: pl.DataFrame, *, as_of: int) -> pl.DataFrame:
-    """`point_specs` of points on duty, and when they are.
+    """`point_specs` of points on duty, and when they are, sorted by (enterprise, point, valid_from).
 
     - `on_from`, `on_to`: the row's validity within its enterprise's activity;
     - `pending_from`: uncovered time from here on is not yet due at `as_of`; earlier it is missing. It is
@@ -87,6 +88,7 @@ def point_duties(points: pl.DataFrame, enterprises: pl.DataFrame, *, as_of: int)
         )
         .filter(pl.col("on_from") < pl.col("on_to"))
         .drop("active_from", "active_to")
+        .sort("enterprise", "point", "valid_from")
     )
 
 

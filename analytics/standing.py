@@ -5,6 +5,8 @@ Live cycles, corrections of what was judged before, and replays all ask here, so
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,6 +22,7 @@ from analytics.intensity_measures import measures_of_intensity
 from analytics.law import Law
 from analytics.quota import measures_of_progress, quota_progress
 from analytics.totals import gap_of
+from nengshao.domain.alerts import Alert
 from nengshao.domain.factors import Basis, FactorTable
 from nengshao.domain.rules import Measure
 from nengshao.domain.time import date_of
@@ -29,7 +32,7 @@ from nengshao.registry import Registry
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What the books hold of some enterprises or regions from the year before the first of `years_of` on.
+    """What the books hold of some enterprises or regions from `first_year_of` on.
 
     `point_days`: of every point from `recent_from` on, and of products' points from the first year on.
     """
@@ -40,6 +43,7 @@ class Figures:
     point_days: pl.DataFrame
     statistics: pl.DataFrame
     recent_from: int
+    asked: Asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +55,33 @@ class Standing:
     measures: pl.DataFrame
 
 
-def years_of(registry: Registry, *, today: int) -> list[int]:
-    """The years that are judged: this one, and every earlier one with a target."""
+Asked = frozenset[tuple[str, int]]
+"""(enterprise or region, year): whose earlier years are judged besides this one and the one before."""
+
+
+def asked_years(registry: Registry, open_alerts: Iterable[Alert] = ()) -> Asked:
+    """The years with a target, and those that an open alert is about: it ends by its figures, not by time."""
+    targets = [registry.quotas, registry.intensity_targets]
+    named = {row for frame in targets for row in frame.select("enterprise", "year").iter_rows()}
+    alerts = ((alert.enterprise, _YEAR.match(alert.subject)) for alert in open_alerts)
+    return frozenset(named | {(enterprise, int(found[0])) for enterprise, found in alerts if found})
+
+
+_YEAR: Final = re.compile(r"\d{4}(?=[-/])", re.ASCII)
+
+
+def years_of(asked: Asked, *, today: int) -> list[int]:
+    """The years that are looked at: this one, the one before (its last figures are stated after it has
+    ended), and the earlier ones asked."""
     this_year = date_of(today).year
-    targets = [registry.quotas["year"], registry.intensity_targets["year"]]
-    return sorted({this_year, *(year for years in targets for year in years if year <= this_year)})
+    return sorted({this_year - 1, this_year, *(year for _, year in asked if year <= this_year)})
 
 
 def standing_of(figures: Figures, registry: Registry, law: Law, *, today: int) -> Standing:
-    """How the registry's enterprises and regions stand by the end of accounting day `today`."""
+    """How the registry's enterprises and regions stand by the end of accounting day `today`.
+
+    What is said of one does not depend on which others are asked with it.
+    """
     progress = _progress(figures, registry, today)
     result = _intensity(figures, registry, law, today)
     measures = [
@@ -112,8 +134,17 @@ def _intensity(figures: Figures, registry: Registry, law: Law, today: int) -> pl
         _point_gaps(figures.point_days, classes, law.factors),
         frozenset(row.factor_id for row in rows if row.confidence.is_confirmed),
     )
-    years = years_of(registry, today=today)
-    return energy_intensity(energy, figures.statistics, registry, law.norms, years=years, today=today)
+    years = years_of(figures.asked, today=today)
+    found = energy_intensity(energy, figures.statistics, registry, law.norms, years=years, today=today)
+    own = pl.DataFrame(
+        sorted(figures.asked), schema={"enterprise": pl.String, "year": pl.Int32}, orient="row"
+    )
+    dated = found.with_columns(year=pl.col("period").str.slice(0, 4).cast(pl.Int32))
+    recent = dated.filter(pl.col("year") >= date_of(today).year - 1)
+    earlier = dated.join(recent, on=INTENSITY.key, how="anti").join(
+        own, on=["enterprise", "year"], how="semi"
+    )
+    return pl.concat([recent, earlier]).drop("year").sort(*INTENSITY.key)
 
 
 def _point_gaps(point_days: pl.DataFrame, classes: FactorClasses, factors: FactorTable) -> pl.DataFrame:
@@ -146,8 +177,8 @@ def _measures_of_points(figures: Figures, registry: Registry, law: Law, today: i
     )
 
 
-def first_year_of(registry: Registry, *, today: int) -> int:
+def first_year_of(registry: Registry, asked: Asked, *, today: int) -> int:
     """The first year whose figures are looked at: every year is held against the one before, and against the
     base year of its reduction targets."""
     base_years: list[int] = registry.intensity_targets["base_year"].drop_nulls().to_list()
-    return min([*base_years, *(year - 1 for year in years_of(registry, today=today))])
+    return min([*base_years, *(year - 1 for year in years_of(asked, today=today))])

@@ -6,24 +6,59 @@ from typing import Final
 
 import polars as pl
 
-from nengshao.domain.targets import StatisticState
+from analytics.integers import narrow, rounded_quotient, wide
+from nengshao.domain.targets import Indicator, StatisticState
 
 _SERIES: Final = ("subject", "indicator", "item")
 WINDOW: Final = (*_SERIES, "first_day", "end_day")
 _CONFIRMED: Final = [state.value for state in StatisticState if state.is_confirmed]
 
+_VALUES: Final = (
+    Indicator.OUTPUT_VALUE, Indicator.OUTPUT_VALUE_COMPARABLE, Indicator.VALUE_ADDED,
+    Indicator.VALUE_ADDED_COMPARABLE, Indicator.GDP_COMPARABLE,
+)  # fmt: skip
+_UNITS: Final = pl.DataFrame(
+    [
+        (indicator.value, unit, to, times, over)
+        for indicators, to, units in (
+            (_VALUES, "1e4CNY", (("CNY", 1, 10_000), ("1e4CNY", 1, 1), ("1e8CNY", 10_000, 1))),
+            ((Indicator.ENERGY_CONSUMPTION,), "tce", (("tce", 1, 1), ("1e4tce", 10_000, 1))),
+            ((Indicator.CARBON_EMISSION,), "tCO2", (("tCO2", 1, 1), ("1e4tCO2", 10_000, 1))),
+        )
+        for indicator in indicators
+        for unit, times, over in units
+    ],
+    schema={
+        "indicator": pl.String, "unit": pl.String, "to": pl.String, "times": pl.Int64, "over": pl.Int64,
+    },
+    orient="row",
+)  # fmt: skip
+"""In which units money, coal and carbon may be stated, and what each is of the one that figures are made in."""
+
 
 def in_force(statistics: pl.DataFrame) -> pl.DataFrame:
     """The STATISTICS rows that count: of each subject, indicator, item and period the highest version that
-    was not rejected, sorted by these.
+    was not rejected, sorted by these; money in 1e4CNY (万元: targets are per 万元), coal in tce, carbon in tCO2.
 
     Periods that start on one day and end on different ones stand side by side: cumulative figures
-    (1—3月, 1—6月, the year) are stated like that.
+    (1—3月, 1—6月, the year) are stated like that. 10⁻³ 万元 is 10 yuan: what is stated in yuan is rounded to
+    that, half to even. Money, coal or carbon in any other unit says nothing: its row is left out.
     """
-    return (
+    rows = (
         statistics.filter(pl.col("state") != StatisticState.REJECTED)
         .sort(*WINDOW, "version")
         .unique(WINDOW, keep="last", maintain_order=True)
+    )
+    is_as_stated = ~pl.col("indicator").is_in(_UNITS["indicator"].unique().implode())
+    converted = narrow(rounded_quotient(wide("value") * wide("times"), pl.col("over")))
+    return (
+        rows.join(_UNITS, on=["indicator", "unit"], how="left", maintain_order="left")
+        .filter(pl.col("to").is_not_null() | is_as_stated)
+        .with_columns(
+            value=pl.coalesce(converted, "value"),
+            unit=pl.coalesce("to", "unit"),
+        )
+        .select(statistics.columns)
     )
 
 

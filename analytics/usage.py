@@ -101,12 +101,30 @@ def daily_totals(series: pl.LazyFrame, days: pl.LazyFrame, blocks: pl.LazyFrame)
     """series, day, g: each day's figure with every block spread evenly over its time; null: unknown.
 
     For shapes over time only: the place of a block's energy within the block is not known. A day without a
-    row in `days`, or that lacks a factor, is unknown, whatever blocks say of it.
+    row in `days`, or that lacks a factor, is unknown, whatever blocks say of it. Further columns: is_whole
+    (no time is missing outside blocks), is_confirmed (every factor of the day's row is).
     """
     parts = _parts_of_blocks(_blocks_of_series(series, blocks))
     is_known = pl.col("g").is_not_null().any() & ~pl.col("is_unknown").any() & pl.col("is_day").any()
-    own = days.select("series", "day", "g", is_unknown=~pl.col("has_factors"), is_day=pl.lit(value=True))
-    return pl.union([own, parts]).group_by("series", "day").agg(g=pl.when(is_known).then(pl.col("g").sum()))
+    has_no_gap = pl.col("gap_low").eq_missing(0) & pl.col("gap_high").eq_missing(0)
+    own = days.select(
+        "series",
+        "day",
+        "g",
+        is_unknown=~pl.col("has_factors"),
+        is_day=pl.lit(value=True),
+        is_whole=has_no_gap,
+        is_confirmed=pl.col("confirmed"),
+    )
+    return (
+        pl.union([own, parts])
+        .group_by("series", "day")
+        .agg(
+            g=pl.when(is_known).then(pl.col("g").sum()),
+            is_whole=pl.col("is_whole").all(),
+            is_confirmed=pl.col("is_confirmed").all(),
+        )
+    )
 
 
 def _of_basis(days: pl.LazyFrame) -> pl.LazyFrame:
@@ -208,5 +226,7 @@ def _parts_of_blocks(blocks: pl.LazyFrame) -> pl.LazyFrame:
             g=until(midnight + DAY_S) - until(midnight),
             is_unknown=pl.col("g").is_null(),
             is_day=pl.lit(value=False),
+            is_whole=pl.lit(value=True),
+            is_confirmed=pl.lit(value=True),
         )
     )

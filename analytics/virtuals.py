@@ -174,18 +174,24 @@ def blocks_of_virtual_points(blocks: pl.LazyFrame, duties: pl.DataFrame, terms: 
     """Blocks of terms as blocks of the virtual points that they are part of.
 
     `blocks`: point, start, end, amount. Result: via (the virtual point), enterprise, carrier, sign, use,
-    factor_class of it, point, start, end, amount × coefficient (negative for a negative one). The terms in
-    force at the block's start count for all of it.
+    factor_class of it, point, start, end, amount × coefficient (negative for a negative one). The terms and
+    the registry row in force at the block's start count for all of it.
     """
     virtual = duties.filter(pl.col("kind") == PointKind.VIRTUAL)
-    owner = virtual.unique("point", keep="last", maintain_order=True).select(
-        "enterprise", "carrier", "sign", "use", "factor_class", via="point"
-    )
+    what = ["enterprise", "carrier", "sign", "use", "factor_class"]
+    owner = virtual.select(*what, "valid_from", "valid_to", via="point")
     in_force = terms.with_columns(pl.col("valid_to").fill_null(FOREVER)).rename({"point": "via"})
     return (
         blocks.join(in_force.lazy(), left_on="point", right_on="term")
-        .filter(pl.col("valid_from") <= pl.col("start"), pl.col("start") < pl.col("valid_to"))
+        .filter(in_force_at_start())
+        .drop("valid_from", "valid_to")
         .join(owner.lazy(), on="via")
+        .filter(in_force_at_start())
         .with_columns(amount=_times("amount"))
-        .select(*owner.columns, "point", "start", "end", "amount")
+        .select("via", *what, "point", "start", "end", "amount")
     )
+
+
+def in_force_at_start() -> pl.Expr:
+    """Whether the row's validity holds its `start`."""
+    return (pl.col("valid_from") <= pl.col("start")) & (pl.col("start") < pl.col("valid_to"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from fastapi import APIRouter
@@ -15,6 +15,7 @@ from api.ports import Row, Service, Services
 from api.regions import RegionCode
 from nengshao.domain.alerts import Alert, AlertState
 from nengshao.domain.codes import REGION_PARTITION, region_chain
+from nengshao.domain.factors import Basis
 from nengshao.domain.rules import Measure, Rule, Severity
 from nengshao.domain.targets import Indicator
 from nengshao.domain.time import accounting_day, date_of
@@ -37,8 +38,14 @@ class Reading(BaseModel):
     level: str = Field(description="当地文件所印的级，与颜色无固定对应 / the level that the locality prints")
     rule: str | None = Field(description="判定所依据的规则 / the rule that says it")
     as_of: dt.datetime | None = Field(description="数字所及的时间 / the figures reach up to here")
-    completion: float | None = Field(description="降低率完成率 = 实际 / 目标 / actual over target reduction")
-    gap_pp: float | None = Field(description="降低率缺口，百分点 / reduction that is lacking, pp")
+    completion: float | None = Field(
+        description="能耗强度降低率完成率 = 实际 / 目标；多项取最差 / energy: actual over target reduction, the worst"
+    )
+    gap_pp: float | None = Field(
+        description="能耗强度降低率缺口，百分点；多项取最大 / energy: reduction that is lacking, pp, the largest"
+    )
+    carbon_completion: float | None = Field(description="碳排放强度降低率完成率 / the same of CO2")
+    carbon_gap_pp: float | None = Field(description="碳排放强度降低率缺口，百分点 / the same of CO2, pp")
     labels: list[str] = Field(description="必须随晴雨显示的标注 / labels to be shown with it")
 
 
@@ -55,8 +62,8 @@ _COLOURS_ZH: Final = {**{severity.value: severity.zh for severity in Severity}, 
 def reading_of(region: Row, rows: Sequence[Row], alerts: Sequence[Alert], rules: Sequence[Rule]) -> Reading:
     """A region's colour: that of its worst firing alert; green, if a rule applies and none fires.
 
-    `rows`: its MEASURES of intensity targets, of the latest year. Without a known figure, or while an alert
-    is 数据不足, nothing is said.
+    `rows`: its MEASURES of intensity targets, of the latest year; `alerts`: of that year. Without a known
+    figure, or while an alert is 数据不足, nothing is said.
     """
     firing = sorted(
         (alert for alert in alerts if alert.state is AlertState.FIRING),
@@ -67,7 +74,7 @@ def reading_of(region: Row, rows: Sequence[Row], alerts: Sequence[Alert], rules:
     green = GREEN if rules and not is_open else None
     colour = worst.severity if worst else green
     is_confirmed = worst.is_confirmed if worst else all(row["is_confirmed"] for row in rows)
-    by_measure = {row["measure"]: row["value"] for row in rows}
+    energy, carbon = ([row for row in rows if _is_carbon(row) is wanted] for wanted in (False, True))
     return Reading(
         code=region["code"],
         name=region["name"],
@@ -76,13 +83,29 @@ def reading_of(region: Row, rows: Sequence[Row], alerts: Sequence[Alert], rules:
         level=worst.level if worst else "",
         rule=worst.rule if worst else None,
         as_of=figures.instant(max((row["at"] for row in rows), default=None)),
-        completion=figures.rounded(by_measure.get(Measure.REDUCTION_COMPLETION)),
-        gap_pp=figures.rounded(by_measure.get(Measure.REDUCTION_GAP)),
+        completion=figures.rounded(_worst(energy, Measure.REDUCTION_COMPLETION, min)),
+        gap_pp=figures.rounded(_worst(energy, Measure.REDUCTION_GAP, max)),
+        carbon_completion=figures.rounded(_worst(carbon, Measure.REDUCTION_COMPLETION, min)),
+        carbon_gap_pp=figures.rounded(_worst(carbon, Measure.REDUCTION_GAP, max)),
         labels=[
             *([] if is_confirmed else [figures.NOT_EVIDENCE]),
             *([figures.INSUFFICIENT] if is_open else []),
         ],
     )
+
+
+def _is_carbon(row: Row) -> bool:
+    return bool(row["subject"].split("/")[1] == Basis.CARBON)
+
+
+def _worst(rows: Sequence[Row], measure: Measure, worst_of: Callable[[list[float]], float]) -> float | None:
+    """Unknown if one of them is: that one may be the worst."""
+    values = [row["value"] for row in rows if row["measure"] == measure]
+    return None if not values or None in values else worst_of(values)
+
+
+def _year(subject: str) -> str:
+    return subject.split("/", maxsplit=1)[0]
 
 
 def targets_of(rows: Sequence[Row]) -> list[Row]:
@@ -92,8 +115,8 @@ def targets_of(rows: Sequence[Row]) -> list[Row]:
         for row in rows
         if row["measure"] in _MEASURES and row["subject"].endswith(f"/{Indicator.GDP_COMPARABLE}")
     ]
-    latest = max((row["subject"].split("/")[0] for row in found), default="")
-    return [row for row in found if row["subject"].split("/")[0] == latest]
+    latest = max((_year(row["subject"]) for row in found), default="")
+    return [row for row in found if _year(row["subject"]) == latest]
 
 
 def rules_for(rules: Mapping[str, Rule], region: str, rows: Sequence[Row]) -> list[Rule]:
@@ -125,7 +148,10 @@ def read_barometer(service: Service, code: str) -> list[Reading]:
     found = []
     for region in sorted(regions, key=lambda row: str(row["code"])):
         rows = targets_of([row for row in measures if row["enterprise"] == region["code"]])
-        own = [alert for alert in alerts if alert.enterprise == region["code"]]
+        years = {_year(row["subject"]) for row in rows}
+        own = [
+            alert for alert in alerts if alert.enterprise == region["code"] and _year(alert.subject) in years
+        ]
         found.append(reading_of(region, rows, own, rules_for(rules, region["code"], rows)))
     return found
 

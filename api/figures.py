@@ -98,7 +98,7 @@ def date(day: int | None) -> dt.date | None:
     return None if day is None else date_of(day)
 
 
-_POINT_IDS: Final = ("point", "lowest_point")
+_POINT_IDS: Final = ("point", "lowest_point", "via")
 
 
 def with_text_ids(value: Any) -> Any:

@@ -7,10 +7,14 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+import polars as pl
+
 import nengshao
 from analytics.factor_gaps import factor_gaps
+from analytics.law import Law
 from nengshao.app import ROLES, load_law, open_state_store
 from nengshao.domain.errors import ConfigError
+from nengshao.registry import Registry
 from nengshao.registry_tables import loose_ends
 from nengshao.settings import Settings, read_secret
 
@@ -33,6 +37,7 @@ def checkup(settings: Settings) -> Iterator[str]:
         unconfirmed = sum(not row.confidence.is_confirmed for row in rows)
         lines.append(f"系数 / factors: {len(rows)}, 其中未确认 / of them unconfirmed: {unconfirmed}")
         lines.append(f"限额 / norms: {len(law.norms.rows)}")
+        lines.append(f"日历 / calendars: {', '.join(map(str, sorted(law.calendar.years)))}")
         lines.append(f"规则 / rules: {', '.join(law.rules)}")
     except ConfigError as exc:
         problems += exc.problems
@@ -47,7 +52,20 @@ def checkup(settings: Settings) -> Iterator[str]:
         )
         lines += loose_ends(registry)
         lines += [f"缺少系数 / no factor: {gap}" for gap in factor_gaps(registry, law.factors)]
+        lines += _unknown_norms(registry, law)
     yield from lines
+
+
+def _unknown_norms(registry: Registry, law: Law) -> list[str]:
+    known = {row.norm_id for row in law.norms.rows}
+    products = registry.products.filter(pl.col("norm") != "", ~pl.col("norm").is_in(known))
+    return [
+        f"产品的限额不存在 / unknown norm {norm} of product {product} of {enterprise}"
+        for enterprise, product, norm in products.select("enterprise", "product", "norm")
+        .unique()
+        .sort(pl.all())
+        .rows()
+    ]
 
 
 def foreign_names() -> Iterator[str]:

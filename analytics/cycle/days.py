@@ -13,7 +13,7 @@ from analytics.cycle.facts import Facts, registry_of
 from analytics.cycle.gathering import read_around
 from analytics.law import Law
 from analytics.regions import members_of
-from analytics.revisions import cause_of, changed_days, published_pairs
+from analytics.revisions import Days, cause_of, changed_days, published_pairs
 from analytics.worklist import Window, days_without_results, register_reach, whole_periods, windows_of
 from nengshao.domain.time import day_start
 from nengshao.ports import AssessmentCommit, Lease, ReadingStore, Revision, StateStore
@@ -113,7 +113,9 @@ class DayWork:
     ) -> Done:
         of_window = (list(window.enterprises), window.first_day, window.end_day)
         before, points = self._state.enterprise_days(*of_window), self._state.point_days(*of_window)
-        revisions = _revisions((before, points), results)
+        span = day_start(window.first_day), day_start(window.end_day)
+        blocks = self._state.blocks(list(window.enterprises), *span)
+        revisions = _revisions((before, points, blocks), results)
         spans = pl.DataFrame({"enterprise": list(window.enterprises)}).with_columns(
             start=pl.lit(day_start(window.first_day), pl.Int64),
             end=pl.lit(day_start(window.end_day), pl.Int64),
@@ -145,18 +147,20 @@ class DayWork:
         return dict(found.iter_rows())
 
 
-def _revisions(was: tuple[pl.DataFrame, pl.DataFrame], results: Results) -> list[Revision]:
-    """What was published of the days and is now different. `was`: their ENTERPRISE_DAYS and POINT_DAYS."""
+def _revisions(was: Days, results: Results) -> list[Revision]:
+    """What was published of the days and is now different."""
     published = published_pairs(was[0])
     if published.is_empty():
         return []
-    now = (results.enterprise_days, results.point_days)
-    before, after = (
-        tuple(frame.join(published, on=_PAIR, how="semi") for frame in frames) for frames in (was, now)
-    )
+
+    def within(days: pl.DataFrame, points: pl.DataFrame, blocks: pl.DataFrame) -> Days:
+        of_days = (frame.join(published, on=_PAIR, how="semi") for frame in (days, points))
+        return (*of_days, blocks)  # type: ignore[return-value]  # two frames and one are three
+
+    now = (results.enterprise_days, results.point_days, results.blocks)
     return [
         Revision(enterprise, day, cause_of(old, new), old, new)
-        for enterprise, day, old, new in changed_days((before[0], before[1]), (after[0], after[1]))
+        for enterprise, day, old, new in changed_days(within(*was), within(*now))
     ]
 
 

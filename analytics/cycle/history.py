@@ -10,7 +10,8 @@ from analytics.balance import first_day_of_balance
 from analytics.law import Law
 from analytics.quota import year_days
 from analytics.regions import members_of, region_blocks
-from analytics.standing import Figures, first_year_of, measures_on
+from analytics.standing import Figures, asked_years, first_year_of, measures_on
+from nengshao.domain.alerts import Alert
 from nengshao.domain.codes import is_region_code
 from nengshao.domain.rules import Measure
 from nengshao.domain.time import day_start
@@ -21,12 +22,21 @@ from nengshao.registry import Registry
 
 
 def figures_of(
-    state: StateStore, registry: Registry, names: Sequence[str], *, today: int, recent_from: int
+    state: StateStore,
+    registry: Registry,
+    names: Sequence[str],
+    *,
+    today: int,
+    recent_from: int,
+    since: int | None = None,
+    alerts: Sequence[Alert] = (),
 ) -> Figures:
-    """The figures in force of these enterprises and regions. `registry`: their rows of it."""
+    """The figures in force of these enterprises and regions. `registry`: their rows of it; `since`: the first
+    day that is looked at, `today` unless said otherwise; `alerts`: those that are open."""
+    asked = asked_years(registry, alerts)
     regions = [name for name in names if is_region_code(name)]
     enterprises = [name for name in names if not is_region_code(name)]
-    first = year_days(first_year_of(registry, today=today))[0]
+    first = year_days(first_year_of(registry, asked, today=today if since is None else since))[0]
     end = today + 1
     span = day_start(first), day_start(end)
     blocks = [state.blocks(enterprises, *span), blocks_of_regions(state, regions, span)]
@@ -37,6 +47,7 @@ def figures_of(
         point_days=_point_days(state, registry, enterprises, (first, recent_from, end)),
         statistics=state.statistics(names, first, end),
         recent_from=recent_from,
+        asked=asked,
     )
 
 
@@ -49,7 +60,7 @@ class History:
         named = [registry.enterprises["enterprise"], registry.quotas["enterprise"]]
         names = sorted({*pl.concat([*named, registry.intensity_targets["enterprise"]])})
         self._figures = figures_of(
-            state, registry, names, today=last, recent_from=first_day_of_balance(first)
+            state, registry, names, today=last, recent_from=first_day_of_balance(first), since=first
         )
 
     def measures_on(self, day: int, measure: Measure) -> pl.DataFrame:

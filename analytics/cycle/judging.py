@@ -20,8 +20,8 @@ from analytics.rules import judgements_of
 from analytics.silence import device_silence, measures_of_silence
 from analytics.standing import Figures, Standing, measures_on, standing_of
 from nengshao.domain.alerts import Alert
-from nengshao.domain.rules import Measure, Rule
-from nengshao.domain.time import accounting_day, day_number
+from nengshao.domain.rules import Judgement, Measure, Rule, Verdict
+from nengshao.domain.time import DAY_S, accounting_day, day_number
 from nengshao.frames import MEASURES, PROGRESS
 from nengshao.ports import JudgementCommit, Lease, StateStore
 from nengshao.registry import Registry
@@ -62,14 +62,19 @@ class Judging:
         registry = registry_of(facts.registry, list(due))
         active = [a for a in self._open_alerts(self._rules) if a.enterprise in due]
         recent_from = min([first_day_of_balance(facts.today), *_months_of(active)])
-        figures = figures_of(self._state, registry, list(due), today=facts.today, recent_from=recent_from)
+        figures = figures_of(
+            self._state, registry, list(due), today=facts.today, recent_from=recent_from, alerts=active
+        )
         standing = standing_of(figures, registry, self._law, today=facts.today)
-        revised = self._revised(figures, registry, standing, active)
+        before = self._state.measures(list(due))
+        revised = self._revised(figures, registry, standing, before, active)
         region_of = _regions(facts)
         rules = self._rules.values()
+        now = judgements_of(standing.measures, rules, region_of=region_of)
         judgements = [
             *judgements_of(revised, rules, region_of=region_of, corrects=True),
-            *judgements_of(standing.measures, rules, region_of=region_of),
+            *self._missed(figures, registry, before, now, region_of),
+            *now,
         ]
         # What is judged no more, a quota that was withdrawn or an enterprise that left: its alert ends.
         judgements += endings(active, judgements, at=facts.as_of)
@@ -91,14 +96,47 @@ class Judging:
         self._state.commit_judgement(lease, commit)
         return len(steps)
 
+    def _missed(
+        self,
+        figures: Figures,
+        registry: Registry,
+        before: pl.DataFrame,
+        now: Sequence[Judgement],
+        region_of: Mapping[str, str],
+    ) -> list[Judgement]:
+        """Judgements of the days between the last one judged and now, as far back as a hold reaches: a breach
+        lasts in event time, however seldom a cycle runs."""
+        last = {(e, m, s): at for e, m, s, at in before.select(_KEY).iter_rows()}
+        missed: dict[tuple[Rule, int], set[tuple[str, str]]] = {}
+        for judgement in now:
+            rule = self._rules[judgement.rule]
+            known = last.get((judgement.enterprise, rule.measure.value, judgement.subject), 0)
+            since = max(known, judgement.at - rule.hold_s - DAY_S)
+            if judgement.verdict is Verdict.BREACH and rule.hold_s:
+                for day in range(accounting_day(since), accounting_day(judgement.at - 1)):
+                    missed.setdefault((rule, day), set()).add((judgement.enterprise, judgement.subject))
+        found: list[Judgement] = []
+        for (rule, day), subjects in sorted(missed.items(), key=lambda item: (item[0][1], item[0][0].name)):
+            measures = measures_on(figures, registry, self._law, rule.measure, today=day)
+            found += [
+                judgement
+                for judgement in judgements_of(measures, [rule], region_of=region_of)
+                if (judgement.enterprise, judgement.subject) in subjects
+            ]
+        return found
+
     def _revised(
-        self, figures: Figures, registry: Registry, standing: Standing, active: Sequence[Alert]
+        self,
+        figures: Figures,
+        registry: Registry,
+        standing: Standing,
+        before: pl.DataFrame,
+        active: Sequence[Alert],
     ) -> pl.DataFrame:
         """MEASURES judged last time whose figures have changed since, as they are now: they correct.
 
         What was judged on an earlier day is looked at again where an alert stands on it.
         """
-        before = self._state.measures(standing.measures["enterprise"].unique().sort().to_list())
         stood_on = pl.DataFrame(
             [(a.enterprise, self._rules[a.rule].measure.value, a.subject) for a in active],
             schema=dict.fromkeys(_SUBJECT, pl.String), orient="row",

@@ -64,9 +64,9 @@ class RegionDays:
 def _revisions(before: pl.DataFrame, after: pl.DataFrame) -> list[Revision]:
     """What was published of the regions' days and is now different: because of a member, never by itself."""
     published = published_pairs(before)
-    none = POINT_DAYS.empty()
+    none = POINT_DAYS.empty(), BLOCKS.empty()
     was, now = (frame.join(published, on=_PAIR, how="semi") for frame in (before, after))
     return [
         Revision(region, day, "member", old, new)
-        for region, day, old, new in changed_days((was, none), (now, none))
+        for region, day, old, new in changed_days((was, *none), (now, *none))
     ]

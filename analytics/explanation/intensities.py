@@ -15,7 +15,7 @@ from analytics.explanation.norms import baseline_leaf, norm_tree
 from analytics.explanation.spans import span_facts
 from analytics.explanation.statistics import stated_leaves, stated_sum
 from analytics.intensity import STATES
-from analytics.intensity_charges import ELECTRICITY
+from analytics.intensity_charges import ELECTRICITY, unshared_among_others
 from analytics.intensity_spans import PRODUCT, compared_spans
 from nengshao.domain.codes import is_region_code
 from nengshao.domain.factors import Basis, Confidence, Factor
@@ -105,9 +105,7 @@ class Intensities:
         """The intensity of a row's subject over other days: energy and quantity, both opened."""
         asked = Charged(row["enterprise"], row["denominator"], row["basis"], Scope(row["scope"]), first, end)
         is_region = is_region_code(asked.subject)
-        energy = self._stated_energy(asked) if is_region else energy_tree(
-            asked, frames=self.frames, registry=self.registry, factors=self.factors
-        )  # fmt: skip
+        energy = self._stated_energy(asked) if is_region else self._charged_energy(asked)
         quantity = self._quantity(asked)
         over, under = energy["exact"], quantity["exact"]
         value = over / under if over is not None and under is not None and under > 0 else None
@@ -119,6 +117,22 @@ class Intensities:
                 "denominator": row["denominator"], "basis": row["basis"], "scope": row["scope"],
                 "from": date_of(first).isoformat(), "to": date_of(end).isoformat(),
             },
+        )  # fmt: skip
+
+    def _charged_energy(self, asked: Charged) -> Node:
+        """What the enterprise or the product used; unknown of a product without shares beside others."""
+        row = pl.DataFrame(
+            [(asked.subject, asked.denominator, asked.first, asked.end)],
+            schema=["enterprise", "denominator", "first_day", "end_day"], orient="row",
+        )  # fmt: skip
+        registry = self.registry
+        if unshared_among_others(row, registry.product_shares, registry.products).is_empty():
+            return energy_tree(asked, frames=self.frames, registry=registry, factors=self.factors)
+        unit = "kWh" if asked.basis == ELECTRICITY else Basis(asked.basis).tonne
+        return node(
+            "energy", "产品用能 / energy that the product is charged with", None, unit,
+            **mass(None, None, None),
+            because=["企业有多种产品，本产品未登记分摊 / one of several products, without registered shares"],
         )  # fmt: skip
 
     def _quantity(self, asked: Charged) -> Node:
@@ -212,7 +226,7 @@ class Intensities:
         """The actual and the asked reduction rate, in percent of the base year's figure."""
         set_as = self._target_row(row) or {}
         base = self._compared(row, int(row["period"]) - set_as["base_year"])
-        is_known = figure["value"] is not None and base["value"] is not None
+        is_known = figure["value"] is not None and base["value"] is not None and base["value"] > 0
         rate = (1 - figure["value"] / base["value"]) * 100 if is_known else None
         actual = node(
             "reduction", "实际降低率 / actual reduction", rate, "pp", op="reduction",

@@ -151,7 +151,7 @@ def scored(daily: pl.DataFrame, years: range) -> pl.DataFrame:
         .group_by("series")
         .agg(used_g=used, low_g=used, high_g=used, outcome=pl.col("g").sum())
     )
-    of_series = rows.lazy().select("series", "day", "g")
+    of_series = rows.lazy().select("series", "day", "g", is_whole=True, is_confirmed=True)
     known = series.join(sums, on="series").lazy()
     gone, whole = pl.col("as_of_day") - pl.col("first_day") + 1, pl.col("duty_end") - pl.col("first_day")
     return (

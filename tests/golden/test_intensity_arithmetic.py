@@ -216,6 +216,78 @@ def test_completion_and_gap_of_a_reduction_rate() -> None:
     assert rows["intensity_change", gross][0]["value"] == pytest.approx(-0.00952381, abs=1e-8)
 
 
+def test_a_target_per_10_000_yuan_and_a_gdp_in_yi() -> None:
+    # 300 万tce / 1 000 亿元 = 0.3 tce/万元 = 300 kgce/万元, against 400: met. The year before it was stated as
+    # 10 000 000 万元 and 3 100 000 tce: 310. 300 / 310 − 1 = −10 / 310.
+    who = {"subject": "430600", "state": "final"}
+    now, before = ("2025-01-01", "2026-01-01"), ("2024-01-01", "2025-01-01")
+    rows = [
+        w.stated("gdp_comparable", "", *now, 1_000, unit="1e8CNY", **who),
+        w.stated("energy_consumption", "total", *now, 300, unit="1e4tce", **who),
+        w.stated("gdp_comparable", "", *before, 10_000_000, unit="1e4CNY", **who),
+        w.stated("energy_consumption", "total", *before, 3_100_000, unit="tce", **who),
+    ]
+    target = w.target("gdp_comparable", enterprise="430600", basis="equivalent", target_mg=400_000_000)
+    row = w.figure(w.intensities(rows, targets=[target]), "2025", scope="total", **REGION)
+    assert (row["unit"], row["intensity"], row["target"], row["state"]) == ("1e4CNY", 300.0, 400.0, "met")
+    assert (row["previous"], row["change"]) == (310.0, pytest.approx(-10 / 310))
+    reduced = [region_target("total", 20_000)]  # 2 % of 310: 303.8
+    row = w.figure(w.intensities(rows, targets=reduced), "2025", scope="total", **REGION)
+    assert (row["target"], row["state"]) == (pytest.approx(303.8), "met")
+
+
+def first_half(base: float, now: float, reduction_ppm: int) -> dict[str, float]:
+    """Completion, gap, ratio and state of 1—6月 2025: base and now 万tce over 1 000 亿元."""
+    who = {"subject": "430600", "state": "final"}
+    rows = []
+    for year, energy in ((2024, base), (2025, now)):
+        span = (f"{year}-01-01", f"{year}-07-01")
+        rows.append(w.stated("gdp_comparable", "", *span, 10_000_000, unit="1e4CNY", **who))
+        rows.append(w.stated("energy_consumption", "total", *span, energy, unit="1e4tce", **who))
+    target = region_target("total", reduction_ppm)
+    found = measures_of_intensity(
+        w.intensities(rows, targets=[target], today="2025-07-20"), w.targets_frame([target])
+    )
+    year = found.filter(pl.col("subject") == "2025/equivalent/total/gdp_comparable")
+    return dict(year.select("measure", "value").iter_rows())
+
+
+@pytest.mark.parametrize(
+    ("base", "now", "asked", "completion", "gap"),
+    [
+        # Hangzhou, first half: 0.3, 1.0, 2.0 points below the target, of an actual 3.3, 2.3, 1, 2, 3, 1, 2 %
+        (1000, 967, 36_000, None, 0.3),
+        (1000, 977, 26_000, None, 0.3),
+        (1000, 990, 20_000, 0.5, 1.0),
+        (1000, 980, 30_000, None, 1.0),
+        (1000, 970, 40_000, 0.75, 1.0),
+        (1000, 990, 30_000, None, 2.0),
+        (1000, 980, 40_000, 0.5, 2.0),
+        # city2010 and nanjian: 50 %, 60 %, 90 %, 100 % of what was asked
+        (1000, 985, 30_000, 0.5, 1.5),
+        (1000, 982.5, 35_000, 0.5, 1.75),
+        (1000, 979, 35_000, 0.6, 1.4),
+        (1000, 973, 30_000, 0.9, 0.3),
+        (1000, 964, 40_000, 0.9, 0.4),
+        (1000, 970, 30_000, 1.0, 0.0),
+        (1000, 965, 35_000, 1.0, 0.0),
+        (700, 679, 30_000, 1.0, 0.0),
+        # Hangzhou, three quarters: 0.1, 0.5, 1.0
+        (1000, 971, 30_000, None, 0.1),
+        (1000, 975, 30_000, None, 0.5),
+    ],
+)
+def test_the_cuts_that_documents_print_are_met_exactly(
+    base: float, now: float, asked: int, completion: float | None, gap: float
+) -> None:
+    # Equal, not nearly: 0.2999999999999968 would be on the other side of 0.3.
+    found = first_half(base, now, asked)
+    assert found["reduction_gap"] == gap
+    assert completion is None or found["reduction_completion"] == completion
+    if gap == 0:
+        assert (found["intensity_ratio"], found["intensity_state"]) == (1.0, 0.0)
+
+
 def test_comparable_prices_do_not_follow_inflation() -> None:
     # 100 t a year both years. 产值 at current prices 1 000 → 1 100 万元: 100 → 90.909…; at comparable prices
     # 1 000 → 1 000: 100 → 100 kgce/万元: what fell by 9.09 % were prices alone.

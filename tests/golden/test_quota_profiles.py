@@ -125,14 +125,49 @@ def unknown(**changes: Any) -> list[dict[str, Any]]:
         q.days(Y2024, [1] * 365),  # to 30 December
         unknown(calorific_g=None),
         unknown(published=False),
+        unknown(calorific_gap_high=900),
+        unknown(calorific_gap_low=-1),
+        unknown(calorific_gap_high=None),
         q.days(Y2024, [0] * 366),  # nothing used: no shape
         q.days(Y2024, [-1] * 366),
     ],
-    ids=["none", "late", "short", "null day", "unpublished day", "nothing", "more out than in"],
+    ids=[
+        "none",
+        "late",
+        "short",
+        "null day",
+        "unpublished day",
+        "gap",
+        "gap of an output",
+        "unbounded",
+        "nothing",
+        "more out than in",
+    ],
 )
 def test_a_last_year_that_is_not_whole_says_nothing(last: list[dict[str, Any]]) -> None:
     row = q.progress([*last, *q.days(q.number(2025), [1])], [q.quota(365, profile="last_year")])
     assert (row["used_g"], row["due_g"], row["pace"]) == (1, None, None)
+
+
+def test_a_gap_that_no_day_s_like_has_on_its_basis_leaves_the_shape() -> None:
+    """On 5 May 2024 only CO2 may be lacking; 29 February is no day's like. 1 of 365 g by 1 January."""
+    last = unknown(carbon_gap_high=900)
+    last[59] |= {"calorific_gap_high": 900}
+    assert by_last_year(365, 2025, 1, 1, last=last) == 1
+
+
+@pytest.mark.parametrize(
+    ("profile", "day", "expected"),
+    [("last_year", 125, False), ("last_year", 59, True), ("linear", 125, True)],
+)
+def test_what_rests_on_an_unconfirmed_last_year_is_unconfirmed(
+    profile: str, day: int, *, expected: bool
+) -> None:
+    """5 May 2024 is a like, 29 February none."""
+    last = q.days(Y2024, [1] * 366)
+    last[day] |= {"calorific_confirmed": False}
+    row = q.progress([*last, *q.days(q.number(2025), [1])], [q.quota(365, profile=profile)])
+    assert (row["due_g"], row["is_confirmed"]) == (1, expected)
 
 
 def test_only_the_likes_of_days_on_duty_are_needed() -> None:

@@ -10,13 +10,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from analytics.assessment import assess
+from analytics.assessment import Results, assess
 from analytics.cycle import Cycle
-from analytics.intervals import use_per_interval
+from analytics.findings import events_of, segments_of
+from analytics.intervals import Interval, use_per_interval
 from analytics.law import load_law
 from analytics.lifecycle import advance
-from analytics.registers import deltas_from_registers
+from analytics.registers import checked_reads, register_findings
 from analytics.rulebook_loader import load_rulebook
+from analytics.sifting import days_sifted, plain_segments, sifted_reads
 from analytics.specs import point_duties
 from nengshao.clock import SteppedClock
 from nengshao.domain.alerts import Alert, AlertState
@@ -24,8 +26,10 @@ from nengshao.domain.rules import Judgement, Verdict
 from nengshao.domain.time import accounting_day
 from nengshao.frames import SEGMENTS
 from nengshao.ports import DIRTY_SCHEMA, Booking
+from nengshao.registry import Registry
 from nengshao.stores.memory import MemoryReadingStore, MemoryResultStore
 from nengshao.stores.state import open_state
+from tests.support import faulty
 from tests.support import metering as m
 
 D = 86_400
@@ -44,7 +48,14 @@ def series(rise: list[int], gap: list[int]) -> list[tuple[int, int]]:
 
 
 def deltas(frame: pl.DataFrame) -> pl.DataFrame:
-    return deltas_from_registers(frame.lazy(), m.points(m.point(1)), m.changes()).collect(engine="streaming")
+    registry = m.registry(m.points(m.point(1)))
+    reads = sifted_reads(frame.lazy(), registry.points, registry.meter_changes)
+    return segments_of_registers(reads, registry).collect(engine="streaming").sort("start")
+
+
+def segments_of_registers(reads: pl.LazyFrame, registry: Registry) -> pl.LazyFrame:
+    checked = checked_reads(reads, registry.points, registry.meter_changes)
+    return pl.concat([plain_segments(reads), segments_of(register_findings(checked))])
 
 
 @QUICK
@@ -90,12 +101,57 @@ def test_parts_add_up_and_cutting_a_window_in_two_adds_up(segment: tuple[int, in
     assert total(m.T0, m.T0 + cut) + total(m.T0 + cut, m.T0 + 60 * D) == amount
 
 
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32), st.integers(1, 500))
+def test_what_sifting_leaves_out_would_have_said_nothing_else(seed: int, count: int) -> None:
+    world = faulty.registers(random.Random(seed), count)
+    registry = world.registry
+    points, changes = registry.points, registry.meter_changes
+    duties = point_duties(points, registry.enterprises, as_of=m.T0 + 99 * D)
+    sifted = sifted_reads(world.readings.lazy(), points, changes).collect().lazy()
+    every = world.readings.lazy().filter("valid").select("point", "ts", "value", is_plain=pl.lit(value=False))
+
+    def events(reads: pl.LazyFrame) -> pl.DataFrame:
+        found = events_of(register_findings(checked_reads(reads, points, changes)))
+        return found.collect().sort(pl.all())
+
+    def use(reads: pl.LazyFrame, interval: Interval) -> pl.DataFrame:
+        segments = segments_of_registers(reads, registry)
+        return use_per_interval(segments, duties, interval, m.T0, m.T0 + 99 * D).collect()
+
+    def left_over(reads: pl.LazyFrame) -> pl.DataFrame:
+        segments = segments_of_registers(reads, registry).collect().sort("point", "start")
+        return segments.filter(pl.col("quality").is_in(["block", "missing"]))
+
+    assert events(sifted).equals(events(every))
+    assert use(sifted, "hour").equals(use(every, "hour"))
+    assert use(days_sifted(sifted), "day").equals(use(every, "day"))
+    assert left_over(sifted).equals(left_over(every))
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32), st.integers(1, 11))
+def test_a_window_that_is_cut_in_two_adds_up(seed: int, cut: int) -> None:
+    world = faulty.everything(random.Random(seed))
+
+    def run(first: int, end: int) -> Results:
+        window = (m.DAY + first, m.DAY + end)
+        reads = world.readings.lazy()
+        return assess(reads, world.registry, m.FACTORS, window=window, as_of=m.T0 + 9 * D).collect()
+
+    whole, parts = run(0, 12), [run(0, cut), run(cut, 12)]
+    for name in ("point_days", "enterprise_days", "scope_days", "load", "events", "blocks"):
+        frame: pl.DataFrame = getattr(whole, name)
+        halves = pl.concat([getattr(part, name) for part in parts]).unique()  # a block may lie in both
+        assert frame.sort(pl.all()).equals(halves.sort(pl.all())), name
+
+
 @QUICK
 @given(rises, gaps, st.integers(0, 40 * D))
 def test_the_four_shares_sum_to_the_day_at_any_time(rise: list[int], gap: list[int], now: int) -> None:
     frame = m.readings(1, series(rise, gap))
     days = assess(
-        frame.lazy(), m.points(m.point(1)), m.changes(), m.enterprises(), m.FACTORS,
+        frame.lazy(), m.registry(m.points(m.point(1))), m.FACTORS,
         window=(m.DAY, m.DAY + 20), as_of=m.T0 + now,
     ).collect().point_days  # fmt: skip
     shares = [days[f"{share}_s"] for share in ("measured", "estimated", "missing", "pending")]
@@ -192,11 +248,13 @@ def test_any_order_and_batching_with_cycles_in_between_gives_the_results_of_the_
             watermark = max(watermark or 0, *batch["ts"])
             cycle.run_once(lease)
         whole = assess(
-            frame.lazy(), registry.points, m.changes(), registry.enterprises, m.FACTORS,
+            frame.lazy(), registry, m.FACTORS,
             window=(m.DAY, m.DAY + 31), as_of=clock.now(),
         ).collect()  # fmt: skip
         assert state.point_days([m.ENTERPRISE], m.DAY, m.DAY + 31).equals(whole.point_days)
         assert state.enterprise_days([m.ENTERPRISE], m.DAY, m.DAY + 31).equals(whole.enterprise_days)
         assert state.blocks([m.ENTERPRISE], m.T0, m.T0 + 31 * D).equals(whole.blocks)
+        told = state.meter_events([m.ENTERPRISE], m.T0, m.T0 + 31 * D)
+        assert sorted((e["ts"], e["event"]) for e in told) == whole.events.select("ts", "event").rows()
     finally:
         state.close()

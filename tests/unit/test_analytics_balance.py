@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
@@ -51,8 +52,8 @@ def block(number: int, start: int, end: int, amount: int) -> dict[str, Any]:
 def measured(
     days: list[dict[str, Any]],
     *points: dict[str, Any],
-    blocks: list[dict[str, Any]] = (),
-    as_of: int = MARCH,  # type: ignore[assignment]  # an empty tuple is as good as a list
+    blocks: Sequence[dict[str, Any]] = (),
+    as_of: int = MARCH,
 ) -> list[dict[str, Any]]:
     held = pl.DataFrame(blocks, schema=dict(BLOCKS.schema), orient="row")
     found = measures_of_balance(frame(*days), held, m.points(*points), as_of_day=as_of)
@@ -124,6 +125,28 @@ def test_days_against_the_month_figure_of_the_same_item() -> None:
     (row,) = measured(days, daily, monthly)
     assert (row["measure"], row["subject"]) == (Measure.SERIES_DEVIATION, f"2024-02/{'0' * 16}.2")
     assert row["value"] == pytest.approx(1 / 11)
+
+
+def test_days_that_only_reconcile_are_held_against_the_month_that_feeds() -> None:
+    """Σ days = 29 × 1 000 = 29 000; the month that counts says 31 900: 1/11. The quarter hours, 29 × 500, are
+    not held against it as well: the subject names one finer series, the next one."""
+    item = {"data_code": "0" * 16}
+    monthly = m.point(1, kind="amount", stat_type=2, **item)
+    daily = m.point(2, kind="amount", stat_type=1, feeds_total=False, **item)
+    quarters = m.point(3, stat_type=0, feeds_total=False, **item)
+    days = month(1, FEBRUARY, MARCH, 1_100) + month(2, FEBRUARY, MARCH, 1_000, sign=0)
+    days += month(3, FEBRUARY, MARCH, 500, sign=0)
+    (row,) = measured(days, monthly, daily, quarters)
+    assert (row["measure"], row["subject"]) == (Measure.SERIES_DEVIATION, f"2024-02/{'0' * 16}.2")
+    assert row["value"] == pytest.approx(1 / 11)
+
+
+def test_two_series_of_which_neither_or_both_feed_are_not_compared() -> None:
+    item = {"data_code": "0" * 16, "kind": "amount"}
+    days = month(1, FEBRUARY, MARCH, 1_000) + month(2, FEBRUARY, MARCH, 500)
+    for feeds in (True, False):
+        pair = [m.point(n, stat_type=n, feeds_total=feeds, **item) for n in (1, 2)]
+        assert measured(days, *pair) == []
 
 
 def test_a_meter_that_counted_nothing_has_no_ratio_and_nothing_at_all_has_no_row() -> None:

@@ -165,7 +165,7 @@ def test_events_of_the_window_are_given() -> None:
         reads.lazy(), m.registry(m.points(m.point(1))), m.FACTORS,
         window=(m.DAY, m.DAY + 1), as_of=m.T0 + D,
     )  # fmt: skip
-    assert assessment.events.collect()["event"].to_list() == ["spike"]
+    assert assessment.collect().events["event"].to_list() == ["spike"]
 
 
 def test_an_overflow_is_our_bug_and_says_so() -> None:
@@ -246,3 +246,17 @@ def test_carbon_stands_beside_both_bases_of_coal() -> None:
     row = run([full()], GRID).enterprise_days.row(0, named=True)
     # 96 kWh × 0.1229, × 0.3 and × 0.5
     assert (row["calorific_g"], row["equivalent_g"], row["carbon_g"]) == (11_798, 28_800, 48_000)
+
+
+@pytest.mark.parametrize("change", [{"role": "sub"}, {"role": "output"}, {"use": "feedstock"}])
+def test_a_block_counts_as_its_point_did_when_it_began(change: dict[str, Any]) -> None:
+    # Silent from the 2nd, 00:00, to the 4th, 00:00: 192 quarters; the point's role changes on the 8th.
+    gone = set(range(97, 288))
+    reads = m.readings(
+        1, [pair for i, pair in enumerate(m.kwh(*map(float, range(96 * 10 + 1)))) if i not in gone]
+    )
+    border = m.T0 + 7 * D
+    before, after = m.point(1, valid_to=border), m.point(1, valid_from=border, **change)
+    for specs in ((m.point(1),), (before, after)):
+        (block,) = run([reads], *specs, days=10).blocks.to_dicts()
+        assert (block["amount"], block["sign"], block["use"]) == (192_000, 1, "energy")

@@ -7,11 +7,13 @@ from typing import Any
 import polars as pl
 import pytest
 
+from analytics.explanation.intensities import Intensities
 from analytics.intensity import RESULT
 from analytics.intensity_measures import measures_of_intensity
 from nengshao.domain.errors import FrameContractError
 from nengshao.domain.time import day_start
-from nengshao.frames import MEASURES
+from nengshao.frames import MEASURES, PRODUCTS
+from nengshao.registry import Registry
 from tests.support import intensities as w
 from tests.support import metering as m
 
@@ -251,6 +253,48 @@ def test_before_the_first_share_and_in_a_hole_the_charge_is_unknown() -> None:
     assert shared(late)["energy_g"] is None
     hole = w.share(1, valid_to=day_start(w.at("2025-01-10")))
     assert shared(hole, w.share(1, valid_from=day_start(w.at("2025-01-12"))))["energy_g"] is None
+
+
+def test_of_several_products_one_without_shares_has_no_energy_of_its_own() -> None:
+    # 310 tce and two products: whose they are nobody has said. q: 31 000 kWh × 0.1229 / 2.
+    ends = day_start(w.at("2025-01-01"))
+    stats = [*OUTPUT, w.stated("output", "q", *JANUARY, 500)]
+    found = w.intensities(stats, daily=TEN_A_DAY, products=[w.product(), w.product("q")])
+    for denominator in ("product:p", "product:q"):
+        row = w.figure(found, "2025-01", denominator)
+        unknown = ("energy_g", "low_g", "high_g", "intensity", "intensity_low", "intensity_high")
+        assert [row[name] for name in unknown] == [None] * 6
+        assert (row["quantity"] is None, row["grade"]) == (False, "")
+    norm = [w.product(norm="cement"), w.product("q")]
+    row_of_norm = measured(w.intensities(stats, daily=TEN_A_DAY, products=norm), "norm_ratio", "2025-01")
+    assert row_of_norm is not None
+    assert (row_of_norm["value"], row_of_norm["low"], row_of_norm["high"]) == (None, None, None)
+    # The other one has shares, or ended the day before: the total is nobody's, or p's.
+    shared_q = w.intensities(
+        stats, daily=TEN_A_DAY, products=[w.product(), w.product("q")],
+        points=w.point_days(1, *JANUARY, 1_000_000), shares=[w.share(1, 1, 2, name="q")],
+    )  # fmt: skip
+    assert w.figure(shared_q, "2025-01")["energy_g"] is None
+    assert w.figure(shared_q, "2025-01", "product:q")["energy_g"] == 1_904_950
+    over = w.intensities(OUTPUT, daily=TEN_A_DAY, products=[w.product(), w.product("q", valid_to=ends)])
+    assert w.figure(over, "2025-01")["energy_g"] == 310 * T
+    # A total per 产值 is nobody's share.
+    value = [w.stated("output_value", "", *JANUARY, 1_000, unit="1e4CNY")]
+    whole = w.intensities(value, daily=TEN_A_DAY, products=[w.product(), w.product("q")])
+    assert w.figure(whole, "2025-01", "output_value")["intensity"] == 310.0
+
+
+def test_an_explanation_says_why_one_of_several_products_has_no_energy() -> None:
+    products = [w.product(), w.product("q")]
+    row = w.figure(w.intensities(OUTPUT, daily=TEN_A_DAY, products=products), "2025-01")
+    registered = pl.DataFrame(products, dict(PRODUCTS.schema))
+    registry = Registry(enterprises=m.enterprises(active_from=0), products=registered)
+    opened = Intensities({"STATISTICS": w.statistics(OUTPUT)}, registry, {}, w.NORMS)
+    tree = opened.tree(row)
+    assert (tree["value"], tree["is_confirmed"], row["is_confirmed"]) == (None, False, False)
+    assert tree["because"] == [
+        "企业有多种产品，本产品未登记分摊 / one of several products, without registered shares"
+    ]
 
 
 def test_a_share_of_a_point_without_figures_is_unknown() -> None:
@@ -500,6 +544,43 @@ def test_the_bounds_of_a_reduction_run_the_other_way() -> None:
     assert gap is not None
     assert (completion["low"], completion["high"]) == (pytest.approx(4.5), pytest.approx(5.0))
     assert (gap["low"], gap["high"]) == (pytest.approx(-40.0), pytest.approx(-35.0))
+
+
+def test_a_base_year_with_a_gap_opens_the_target_and_all_that_is_held_against_it() -> None:
+    # January 2024: 310 tce and up to 310 more / 1 000 t: 310 … 620 kgce/t. 50 % less is asked: 155 … 310.
+    # January 2025: 310 kgce/t. Against the target 310/310 … 310/155 = 1 … 2; met (0) or, against 310 before,
+    # risen (2). Reduced by 1 − 310/310 = 0 … 1 − 310/620 = 0.5: completion 0 … 1, gap 50 … 0 points.
+    targets = [w.target("product:p", reduction_ppm=500_000, base_year=2024)]
+    open_base = w.days("2024-01-01", "2024-01-31", 10 * T)
+    for high, bounds in (
+        (310 * T, {"intensity_ratio": (1, 2), "intensity_state": (0, 2), "reduction_completion": (0, 1),
+                   "reduction_gap": (0, 50)}),
+        (None, {"intensity_ratio": (None, None), "intensity_state": (None, 2),
+                "reduction_completion": (None, None), "reduction_gap": (None, None)}),
+    ):  # fmt: skip
+        daily = [
+            *open_base, *w.days("2024-01-31", "2024-02-01", 10 * T, calorific_gap_high=high), *TEN_A_DAY,
+        ]  # fmt: skip
+        found = two_years([1_000], [1_000], daily=daily, targets=targets)
+        assert (w.figure(found, "2025")["target"], w.figure(found, "2025")["state"]) == (155.0, "")
+        for measure, (low, most) in bounds.items():
+            row = measured(found, measure, "2025", targets)
+            assert row is not None
+            assert (row["low"], row["high"]) == (low, most), measure
+
+
+def test_a_target_far_below_any_base_is_missed_for_sure() -> None:
+    # 310 … 620 kgce/t before; 90 % less: 31 … 62. 310 is above both, and no less than before.
+    targets = [w.target("product:p", reduction_ppm=900_000, base_year=2024)]
+    daily = [
+        *w.days("2024-01-01", "2024-01-31", 10 * T),
+        *w.days("2024-01-31", "2024-02-01", 10 * T, calorific_gap_high=310 * T), *TEN_A_DAY,
+    ]  # fmt: skip
+    row = measured(
+        two_years([1_000], [1_000], daily=daily, targets=targets), "intensity_state", "2025", targets
+    )
+    assert row is not None
+    assert (row["value"], row["low"], row["high"]) == (2, 1, 2)
 
 
 def test_an_incentive_target_is_not_the_one_that_must_be_met() -> None:

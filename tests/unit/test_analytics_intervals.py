@@ -1,4 +1,4 @@
-"""Amounts and powers in their periods, cut into hours and days."""
+"""Stretches of time, cut into hours and days."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import datetime as dt
 from typing import Any
 
 import polars as pl
-import pytest
 
-from analytics.intervals import segments_from_amounts, segments_from_powers, use_per_interval
+from analytics.intervals import use_per_interval
 from analytics.specs import point_duties
 from nengshao.domain.time import day_number, day_start
 from nengshao.frames import SEGMENTS
@@ -20,50 +19,11 @@ D = 86_400
 
 def use(frame: pl.LazyFrame, spec: dict[str, Any], interval: Any, start: int, end: int) -> pl.DataFrame:
     duties = point_duties(m.points(spec), m.enterprises(active_from=0), as_of=m.T0 + 999 * D)
-    return use_per_interval(frame, duties, interval, start, end).collect().sort("start")
+    return use_per_interval(frame, duties, interval, start, end).collect()
 
 
 def segment(start: int, end: int, amount: int | None, quality: str = "measured") -> pl.LazyFrame:
     return pl.LazyFrame([(1, start, end, amount, quality)], schema=dict(SEGMENTS.schema), orient="row")
-
-
-@pytest.mark.parametrize(
-    ("stat_type", "start", "end"),
-    [
-        (1, dt.date(2025, 1, 1), dt.date(2025, 1, 2)),
-        (2, dt.date(2025, 1, 1), dt.date(2025, 2, 1)),
-        (2, dt.date(2024, 2, 1), dt.date(2024, 3, 1)),  # a leap year's February
-        (2, dt.date(2025, 12, 1), dt.date(2026, 1, 1)),
-        (3, dt.date(2024, 1, 1), dt.date(2025, 1, 1)),
-    ],
-)
-def test_an_amount_belongs_to_its_calendar_period(stat_type: int, start: dt.date, end: dt.date) -> None:
-    first, last = day_start(day_number(start)), day_start(day_number(end))
-    spec = m.point(1, kind="amount", stat_type=stat_type, cadence_s=None, valid_from=0)
-    found = segments_from_amounts(m.readings(1, [(first, 7_000_000)]).lazy(), m.points(spec)).collect()
-    assert found.rows() == [(1, first, last, 7000, "measured")]
-
-
-def test_a_power_is_multiplied_by_its_time() -> None:
-    spec = m.point(1, kind="power")
-    found = segments_from_powers(m.readings(1, [(m.T0, 100_000_000)]).lazy(), m.points(spec)).collect()
-    assert found.rows() == [(1, m.T0, m.T0 + 900, 25_000, "measured")]  # 100 kW × ¼ h = 25 kWh
-
-
-def test_amounts_that_overlap_count_every_second_once() -> None:
-    spec = m.point(1, kind="amount")
-    reads = m.readings(1, [(m.T0, 9_000_000), (m.T0 + 600, 6_000_000), (m.T0 + 1500, 9_000_000)])
-    found = segments_from_amounts(reads.lazy(), m.points(spec)).collect()
-    assert [(a - m.T0, b - m.T0) for a, b in found.select("start", "end").iter_rows()] == [
-        (0, 600), (600, 1500), (1500, 2400)
-    ]  # fmt: skip
-
-
-def test_of_two_figures_of_one_period_the_later_reading_stands() -> None:
-    spec = m.point(1, kind="amount", stat_type=2, cadence_s=None)
-    reads = m.readings(1, [(m.T0, 1_000_000), (m.T0 + D, 2_000_000)])
-    found = segments_from_amounts(reads.lazy(), m.points(spec)).collect()
-    assert found["amount"].to_list() == [2000]
 
 
 def test_parts_are_cut_at_midnight_in_shanghai() -> None:
@@ -103,3 +63,20 @@ def test_an_amount_too_big_for_64_bits_times_seconds_is_still_exact() -> None:
     big = 9 * 10**18
     found = use(segment(m.T0, m.T0 + 3 * D, big), m.point(1), "day", m.T0, m.T0 + 3 * D)
     assert found["amount"].to_list() == [big // 3] * 3
+
+
+def test_a_months_amount_is_spread_over_the_days_of_a_leap_february() -> None:
+    first = day_start(day_number(dt.date(2024, 2, 1)))
+    spec = m.point(1, valid_from=0)
+    found = use(segment(first, first + 29 * D, 2_900_000), spec, "day", first, first + 31 * D)
+    assert found["amount"].to_list() == [100_000] * 29
+    assert found.select("measured_s", "estimated_s").unique().rows() == [(0, D)]
+
+
+def test_two_duties_in_one_day_make_one_row() -> None:
+    noon = m.T0 + D // 2
+    duties = point_duties(
+        m.points(m.point(1, valid_to=noon), m.point(1, valid_from=noon)), m.enterprises(), as_of=m.T0 + 9 * D
+    )
+    found = use_per_interval(segment(m.T0, m.T0 + D, 999), duties, "day", m.T0, m.T0 + D).collect()
+    assert found.select("start", "amount", "measured_s").rows() == [(m.T0, 999, D)]

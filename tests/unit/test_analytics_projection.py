@@ -37,7 +37,8 @@ def projected(this: Figures, last: Figures | None = None, **changes: Any) -> dic
         schema = {"series": pl.Int64, "day": pl.Int32, "g": pl.Int64}
         return pl.LazyFrame(rows, schema=schema, orient="row")
 
-    calendar = calendar_of(series, daily(YEAR, this), daily(LAST, last or []))
+    before = daily(LAST, last or []).with_columns(is_whole=True, is_confirmed=True)
+    calendar = calendar_of(series, daily(YEAR, this), before)
     (row,) = with_projection(series, calendar).collect().to_dicts()
     return row
 

@@ -138,3 +138,49 @@ def test_stated_periods_are_those_that_were_added() -> None:
         (w.at("2024-01-01"), w.at("2024-03-01"), 33_000),
         (w.at("2024-03-01"), w.at("2024-04-01"), 30_000),
     ]
+
+
+@pytest.mark.parametrize(
+    ("indicator", "value", "unit", "quantity", "to"),
+    [
+        ("gdp_comparable", 1_000, "1e8CNY", 10_000_000_000, "1e4CNY"),  # 1 000 亿 is 10 000 000 万
+        ("gdp_comparable", 0.001, "1e8CNY", 10_000, "1e4CNY"),  # 10 万元
+        ("output_value", 12_345.678, "1e4CNY", 12_345_678, "1e4CNY"),
+        ("value_added", 12_345_670, "CNY", 1_234_567, "1e4CNY"),  # 1 234.567 万元
+        ("value_added_comparable", 5, "CNY", 0, "1e4CNY"),  # half of 10 yuan: to even
+        ("output_value_comparable", 15, "CNY", 2, "1e4CNY"),
+        ("energy_consumption", 1.5, "1e4tce", 15_000_000, "tce"),
+        ("carbon_emission", 1.5, "1e4tCO2", 15_000_000, "tCO2"),
+        ("output", 1.5, "1e4t", 1_500, "1e4t"),  # a product's own unit
+        ("norm_parameter", 75, "%", 75_000, "%"),
+    ],
+)
+def test_money_coal_and_carbon_are_read_in_one_unit_each(
+    indicator: str, value: float, unit: str, quantity: int, to: str
+) -> None:
+    row = w.stated(indicator, "", "2024-01-01", "2024-02-01", value, unit=unit)
+    assert in_force(w.statistics([row])).select("value", "unit").rows() == [(quantity, to)]
+
+
+def test_money_in_an_unknown_unit_is_unknown() -> None:
+    rows = [
+        w.stated("output_value", "", "2024-01-01", "2024-02-01", 1, unit="1e4CNY", version=1),
+        w.stated("output_value", "", "2024-01-01", "2024-02-01", 1, unit="USD", version=2),
+    ]
+    assert in_force(w.statistics(rows)).is_empty()  # nor does the version before it come back
+
+
+def test_a_change_of_unit_goes_on_where_the_unit_is_known() -> None:
+    rows = [
+        w.stated("output_value", "", "2024-01-01", "2024-02-01", 1, unit="1e8CNY"),
+        w.stated("output_value", "", "2024-02-01", "2024-03-01", 2_500, unit="1e4CNY"),
+        w.stated("output_value", "", "2024-03-01", "2024-04-01", 3_000_000, unit="CNY"),
+    ]
+    asked = windows(("2024-01-01", "2025-01-01"), item="").with_columns(indicator=pl.lit("output_value"))
+    found = quantity_over(w.statistics(rows), asked).row(0, named=True)
+    # 10 000 + 2 500 + 300 万元
+    assert (found["quantity"], found["unit"], found["reached_day"]) == (
+        12_800_000,
+        "1e4CNY",
+        w.at("2024-04-01"),
+    )

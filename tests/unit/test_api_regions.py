@@ -163,10 +163,14 @@ COMPLETION = Rule(
 
 
 def measure(
-    region: str, value: float | None, name: str = "reduction_completion", year: int = 2025
+    region: str,
+    value: float | None,
+    name: str = "reduction_completion",
+    year: int = 2025,
+    basis: str = "equivalent",
 ) -> dict[str, Any]:
     return {
-        "enterprise": region, "measure": name, "subject": f"{year}/equivalent/total/gdp_comparable", "at": AT,
+        "enterprise": region, "measure": name, "subject": f"{year}/{basis}/total/gdp_comparable", "at": AT,
         "value": value, "low": value, "high": value, "is_confirmed": True,
     }  # fmt: skip
 
@@ -226,6 +230,34 @@ def test_only_the_latest_year_of_gdp_targets_counts() -> None:
     other = measure(COUNTY, 1.0) | {"subject": "2025/calorific/total/product:clinker"}
     assert targets_of([*given, other]) == given[1:3]
     assert targets_of([]) == []
+
+
+def test_energy_and_carbon_stand_apart_and_of_several_energy_targets_the_worst() -> None:
+    rows = [
+        measure(COUNTY, 0.7), measure(COUNTY, 1.1, basis="calorific"), measure(COUNTY, 1.3, basis="carbon"),
+        measure(COUNTY, 0.9, "reduction_gap"), measure(COUNTY, -0.2, "reduction_gap", basis="calorific"),
+        measure(COUNTY, -0.6, "reduction_gap", basis="carbon"),
+    ]  # fmt: skip
+    for given in (rows, rows[::-1]):
+        shown = reading_of({"code": COUNTY, "name": "某县"}, given, (), (COMPLETION,))
+        assert (shown.completion, shown.gap_pp) == (0.7, 0.9)
+        assert (shown.carbon_completion, shown.carbon_gap_pp) == (1.3, -0.6)
+    only = reading_of({"code": COUNTY, "name": "某县"}, rows[2:3], (), (COMPLETION,))
+    assert (only.completion, only.carbon_completion, only.carbon_gap_pp) == (None, 1.3, None)
+    half = [measure(COUNTY, 0.7), measure(COUNTY, None, basis="calorific")]
+    assert reading_of({"code": COUNTY, "name": "某县"}, half, (), (COMPLETION,)).completion is None
+
+
+def test_an_alert_of_another_year_says_nothing_of_the_year_that_is_shown(api: Api) -> None:
+    api.law = api.law.__class__(
+        api.law.factors, api.law.norms, api.law.calendar, {COMPLETION.name: COMPLETION}
+    )
+    before = alert(subject="2024/equivalent/total/gdp_comparable")
+    judge(api, COUNTY, measure(COUNTY, 1.2), measure(COUNTY, 0.4, year=2024), alerts=(before,))
+    shown = api.send("GET", f"/v1/regions/{CITY}/barometer", app=api.app_over(api.state)).json()
+    assert [(row["code"], row["colour"], row["completion"]) for row in shown["regions"]] == [
+        (COUNTY, "green", 1.2), (OTHER, None, None),
+    ]  # fmt: skip
 
 
 def test_a_rule_has_a_say_in_its_months_and_regions_only() -> None:

@@ -126,3 +126,54 @@ def test_late_data_of_a_closed_month_are_a_proposal_until_a_person_accepts_it(wo
     (revision,) = state.revisions(m.ENTERPRISE, m.DAY, m.DAY + 1)
     assert (revision["cause"], revision["decided_by"], revision["reason"]) == ("accepted", "科长", "现场核实")
     assert world.run(m.T0 + 33 * DAY_S).judged == 1
+
+
+# ------------------------------------------------------------------------------------ years and batching
+
+
+def two_years(path: Path, **tables: pl.DataFrame) -> World:
+    """A plant without any target: 100 kWh a day throughout 2025."""
+    made = World(path, m.registry(m.points(POWER), products=registered().products, **tables))
+    days = [(m.T0 + day * DAY_S, 100_000_000) for day in range(365)]
+    made.deliver(m.readings(POWER["point"], days), *range(365))
+    return made
+
+
+def test_a_year_is_still_judged_after_it_has_ended(tmp_path: Path) -> None:
+    world = two_years(tmp_path)
+    try:
+        world.run(m.T0 + 365 * DAY_S)
+        year = STATISTICS.empty()
+        for month in range(1, 13):
+            first = dt.date(2025, month, 1)
+            end = dt.date(2025 + month // 12, month % 12 + 1, 1)
+            row = (
+                m.ENTERPRISE, "output", "clinker", day_number(first), day_number(end), 1, 100_000, "t",
+                "approved", "月报", "企业", "", None, "",
+            )  # fmt: skip
+            stated = pl.DataFrame([row], schema=dict(STATISTICS.schema), orient="row")
+            year = pl.concat([year, stated])
+        world.state.put_statistics(year.filter(pl.col("first_day") < day_number(dt.date(2025, 12, 1))))
+        world.run(m.T0 + 366 * DAY_S)
+        world.state.put_statistics(year.tail(1))  # December's output, stated on 10 January
+        world.run(m.T0 + 375 * DAY_S)
+        rows = world.state.intensity([m.ENTERPRISE]).filter(
+            pl.col("period") == "2025", pl.col("basis") == "calorific"
+        )
+        # 365 × 12 290 g over 1 200 t
+        assert rows.select("is_whole", "energy_g").rows() == [(True, 4_485_850)]
+        assert rows["intensity"].item() == pytest.approx(4485.85 / 1200)
+    finally:
+        world.state.close()
+
+
+def test_a_hold_is_event_time_however_seldom_a_cycle_runs(tmp_path: Path) -> None:
+    world = World(tmp_path, m.registry(m.points(POWER), quotas=m.quota(1)))  # 2.7 kg a day are due
+    try:
+        days = [(m.T0 + day * DAY_S, 60_000_000) for day in range(10)]  # 7.4 kg a day
+        world.deliver(m.readings(POWER["point"], days), *range(10))
+        world.run(m.T0 + 10 * DAY_S)  # one cycle for all ten days
+        (alert,) = [a for a in world.state.alerts_page() if a.rule == "total-energy-ahead-of-pace"]
+        assert (alert.state, alert.breached_s) == (AlertState.FIRING, 2 * DAY_S)
+    finally:
+        world.state.close()

@@ -138,6 +138,34 @@ BAD: list[tuple[str, Tables, list[str]]] = [
         "points": points(virtual("V", role="input")),
         "virtual_terms": [*SOUND["virtual_terms"], term("V", "01")],
     }, [f"virtual_terms {TAG}.V: 与组成项 {TAG}.01 重复计入合计"]),
+    ("a total of a total that counts what counts itself", {
+        "points": points(virtual("W"), virtual("V", role="input")),
+        "virtual_terms": [*SOUND["virtual_terms"], term("W", "01", "1/2"), term("V", "W")],
+    }, [f"virtual_terms {TAG}.V: 与组成项 {TAG}.01 重复计入合计"]),
+    ("an output of less than nothing", {  # −(−1 × 01) + 01: 01 counts twice
+        "points": points(virtual("V", role="output")),
+        "virtual_terms": [*SOUND["virtual_terms"], term("V", "01", "-1")],
+    }, [f"virtual_terms {TAG}.V: 与组成项 {TAG}.01 重复计入合计"]),
+    ("a total that takes away only part of what it holds twice", {  # W = 01; V = W − 1/2 × 01 = 1/2 × 01
+        "points": points(virtual("W"), virtual("V", role="input")),
+        "virtual_terms": [
+            *SOUND["virtual_terms"], term("W", "01"), term("V", "W"), term("V", "01", "-1/2"),
+        ],
+    }, [f"virtual_terms {TAG}.V: 与组成项 {TAG}.01 重复计入合计"]),
+    ("a total that holds what counts once it is no longer taken away", {
+        "points": points(virtual("W"), virtual("V", role="input")),
+        "virtual_terms": [
+            *SOUND["virtual_terms"], term("W", "01"), term("V", "W"),
+            term("V", "01", "-1", valid_to="2025-07-01"),
+        ],
+    }, [f"virtual_terms {TAG}.V: 与组成项 {TAG}.01 重复计入合计"]),
+    ("a meter that counts below one that counts", {
+        "points": points(plants.point_row(1, "09", parent=f"{CODE}.0.01")),
+    }, [f"points {TAG}.09: 与上级 {TAG}.01 重复计入合计"]),
+    ("a meter that counts below one that counts, another between them", {
+        "points": points(plants.point_row(1, "08", role="sub", parent=f"{CODE}.0.01"),
+                         plants.point_row(1, "09", parent=f"{CODE}.0.08")),
+    }, [f"points {TAG}.09: 与上级 {TAG}.01 重复计入合计"]),
     ("a stock taken every quarter of an hour", {"points": points(plants.point_row(1, "09", kind="stock"))},
      [f"points {TAG}.09: 盘点的间隔不得短于一日"]),
     ("a real-time series without a cadence", {"points": points(plants.point_row(1, "09", cadence_s="0"))},
@@ -278,6 +306,19 @@ def test_what_is_counted_once_is_accepted() -> None:
     ]
     terms = [term("R", "M"), term("R", "01", "-1"), term("S", "A")]
     assert problems(points=points(*rest, *later), virtual_terms=SOUND["virtual_terms"] + terms) == []
+
+
+def test_what_cancels_out_or_counts_the_other_way_is_accepted() -> None:
+    """V = (01 + M) − 01 = M; an output beside its input; a meter below one that counts at another time."""
+    rows = [
+        plants.point_row(1, "M", feeds_total="false"), virtual("W"), virtual("V", role="input"),
+        plants.point_row(1, "O", role="output", parent=f"{CODE}.0.01"),
+        plants.point_row(1, "A", valid_to="2025-07-01"),
+        plants.point_row(1, "B", parent=f"{CODE}.0.A", role="sub", valid_to="2025-07-01"),
+        plants.point_row(1, "B", parent=f"{CODE}.0.A", valid_from="2025-07-01"),
+    ]  # fmt: skip
+    terms = [term("W", "01"), term("W", "M"), term("V", "W"), term("V", "01", "-1")]
+    assert problems(points=points(*rows), virtual_terms=SOUND["virtual_terms"] + terms) == []
 
 
 def frames(registry: Registry) -> dict[str, Any]:

@@ -193,7 +193,6 @@ def _bad_terms(terms: pl.DataFrame, points: pl.DataFrame) -> list[str]:
             for name in _named(zero, names)
         ),
         *_terms_of_metered_points(terms, points),
-        *_counted_twice(terms, points),
         *_circles("virtual_terms", "虚拟点", edges, points),
         *_too_deep(edges, names),
     ]
@@ -205,25 +204,6 @@ def _terms_of_metered_points(terms: pl.DataFrame, points: pl.DataFrame) -> list[
     return [
         f"virtual_terms {name}: 有组成项但不是虚拟点 / it has terms and is not of kind virtual"
         for name in clash["name"].unique().sort()
-    ]
-
-
-def _counted_twice(terms: pl.DataFrame, points: pl.DataFrame) -> list[str]:
-    """A term that adds to a virtual point of its own role, where both go into totals at a time."""
-    on_boundary = pl.col("role").is_in([Role.INPUT, Role.OUTPUT])
-    counting = points.filter("feeds_total", on_boundary).select(
-        "point", "kind", "role", "valid_from", "valid_to", name=_TAG
-    )
-    both = (
-        terms.filter(pl.col("num") > 0)
-        .select("point", "term")
-        .join(counting.filter(_IS_VIRTUAL), on="point")
-        .join(counting, left_on=["term", "role"], right_on=["point", "role"], suffix="_2")
-        .filter(_overlap())
-    )
-    return [
-        f"virtual_terms {name}: 与组成项 {term} 重复计入合计 / it and its term {term} both count"
-        for name, term in both.select("name", "name_2").unique().sort(pl.all()).iter_rows()
     ]
 
 

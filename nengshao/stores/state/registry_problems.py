@@ -14,6 +14,7 @@ from nengshao.domain.factors import Basis, Confidence
 from nengshao.domain.targets import Profile, TargetLevel
 from nengshao.domain.units import Carrier, PointKind, Role, Scope, Unit, Use
 from nengshao.registry import CONTRACTS, Registry
+from nengshao.stores.state.registry_counting import counted_twice
 from nengshao.stores.state.registry_graphs import circles
 from nengshao.stores.state.registry_points import FOR_EVER, names_of, point_problems
 
@@ -57,6 +58,7 @@ def registry_problems(registry: Registry) -> list[str]:
             _empty_validity(registry),
             *(_overlapping(name, getattr(registry, name), of) for name, of in _DATED.items()),
             point_problems(registry),
+            counted_twice(registry.points, registry.virtual_terms),
             _bad_heating_values(registry.heating_values),
             _bad_products(registry.products),
             _bad_shares(registry),
