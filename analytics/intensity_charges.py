@@ -154,13 +154,23 @@ def unshared_among_others(
 
 
 def _shares_in_days(product_shares: pl.DataFrame) -> pl.DataFrame:
-    """Shares with the days at whose start they are in force, as the terms of virtual points are."""
-    return product_shares.select(
+    """Shares with the days at whose start they are in force, as the terms of virtual points are.
+
+    Rows of an equal share that follow one another are one: a block across their border is wholly in it."""
+    share = ["enterprise", "denominator", "point", "num", "den"]
+    rows = product_shares.select(
         "enterprise", "point", "num", "den",
         denominator=pl.format("product:{}", "product"),
         from_day=_first_day_at_or_after("valid_from"),
         to_day=pl.coalesce(_first_day_at_or_after("valid_to"), pl.lit(_NEVER_ENDS, pl.Int32)),
-    )  # fmt: skip
+    ).sort(*share, "from_day")  # fmt: skip
+    goes_on = pl.coalesce(pl.col("from_day") == pl.col("to_day").shift(1).over(share), pl.lit(value=False))
+    return (
+        rows.with_columns(run=(~goes_on).cast(pl.Int32).cum_sum().over(share))
+        .group_by(*share, "run", maintain_order=True)
+        .agg(pl.col("from_day").min(), pl.col("to_day").max())
+        .drop("run")
+    )
 
 
 def _first_day_at_or_after(instant: str) -> pl.Expr:

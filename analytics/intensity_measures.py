@@ -137,7 +137,7 @@ def _quotient_bounds(divisor: str) -> tuple[pl.Expr, pl.Expr, pl.Expr]:
 
 
 def _landed(value: pl.Expr, low: pl.Expr, high: pl.Expr) -> tuple[pl.Expr, pl.Expr, pl.Expr]:
-    """The three to 12 places: differences of ratios carry noise in their last places (1 − 0.967 is not 0.033),
-    and a figure exactly at a cut that a document prints must land on the side the document says."""
+    """The three to 12 places: differences of ratios have noise in the last ones (1 − 0.967 is not 0.033), and
+    a figure exactly at a cut that a document prints must land on the side the document says."""
     rounded = [each.round(12) for each in (value, low, high)]
     return rounded[0], rounded[1], rounded[2]

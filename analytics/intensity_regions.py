@@ -18,14 +18,12 @@ from nengshao.domain.units import Scope
 STATED_AS: Final = pl.DataFrame(
     [
         (Basis.EQUIVALENT.value, Indicator.ENERGY_CONSUMPTION.value, "tce", 1_000),
-        (Basis.EQUIVALENT.value, Indicator.ENERGY_CONSUMPTION.value, "1e4tce", 10_000_000),
         (Basis.CARBON.value, Indicator.CARBON_EMISSION.value, "tCO2", 1_000),
-        (Basis.CARBON.value, Indicator.CARBON_EMISSION.value, "1e4tCO2", 10_000_000),
     ],
     schema={"basis": pl.String, "indicator": pl.String, "unit": pl.String, "grams": pl.Int64},
     orient="row",
 )
-"""In which units a region's total may be stated, and how many g 10⁻³ of each is."""
+"""As what a region's total is stated, in the unit of `statistics.in_force`, and how many g 10⁻³ of it is."""
 
 RECIPES: Final = pl.DataFrame(
     [(scope.value, 1, scope.value, 1) for scope in Scope]

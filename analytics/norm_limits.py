@@ -1,8 +1,9 @@
 """What a norm allows a product over a period: its limits after the corrections that it prescribes.
 
-The edition in force on the period's first day rules all of it. A parameter that a correction needs and that
-nobody stated leaves the limits of the levels it touches unknown: the base value is never assumed. 标杆水平
-and 基准水平 are given as printed: no text that corrects them was seen.
+The edition in force on the period's first day rules all of it. A period that the norm's first edition begins
+within is judged by none, since no norm was in force for all of it; its whole months from then on are. A
+parameter that a correction needs and that nobody stated leaves the limits of the levels it touches unknown:
+the base value is never assumed. 标杆水平 and 基准水平 are as printed: no text that corrects them was seen.
 """
 
 from __future__ import annotations
@@ -44,8 +45,9 @@ def norm_limits(rows: pl.DataFrame, norms: NormTable, statistics: pl.DataFrame) 
                  norm_confirmed, baseline_confirmed (Boolean), norm_problem (String).
     Units:       10⁻⁶ kg (kWh) per unit of product.
     Missing:     a limit is null if the standard has none, or (`open_…`: true) if it cannot be said; why is in
-                 norm_problem: "unknown_norm", "not_in_force", "unsupported", "unit:<as stated>",
-                 "missing:<parameters>", "" if nothing is in the way.
+                 norm_problem: "unknown_norm", "not_in_force", "edition_begins:<date>" (the first one
+                 does, within the period), "unsupported", "unit:<as stated>", "missing:<parameters>", "" if
+                 nothing is in the way.
     """
     dated = _with_editions(rows.with_row_index("row"), norms)
     values = _parameter_values(dated, norms, statistics)
@@ -83,9 +85,14 @@ def _with_editions(rows: pl.DataFrame, norms: NormTable) -> pl.DataFrame:
     dated = rows.sort("first_day").join_asof(
         editions, left_on="first_day", right_on="from_day", by=["norm", "indicator"],
         check_sortedness=False,  # both are sorted just above, which Polars cannot see within groups
+    ).join(
+        editions.group_by("norm", "indicator").agg(begins=pl.col("from_day").min()),
+        on=["norm", "indicator"], how="left",
     )  # fmt: skip
+    has_begun_since = pl.col("edition").is_null() & (pl.col("begins") < pl.col("end_day"))
     problem = (
         pl.when(~pl.col("norm").is_in(known)).then(pl.lit("unknown_norm"))
+        .when(has_begun_since).then(pl.format("edition_begins:{}", pl.col("begins").cast(pl.Date)))
         .when(pl.col("edition").is_null()).then(pl.lit("not_in_force"))
         .when("is_unsupported").then(pl.lit("unsupported"))
         .when(pl.col("unit") != pl.col("per")).then(pl.format("unit:{}", "unit"))

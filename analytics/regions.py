@@ -7,6 +7,7 @@ statistics alone, never of this sum.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import polars as pl
 
@@ -14,6 +15,8 @@ from analytics.specs import FOREVER
 from nengshao.domain.factors import Basis
 from nengshao.domain.time import accounting_day
 from nengshao.frames import BLOCKS, ENTERPRISE_DAYS, SCOPE_DAYS, conform
+
+_WEIGHTS: Final = [f"{share}_w" for share in ("measured", "estimated", "spread", "missing", "pending")]
 
 
 def members_of(regions: pl.DataFrame, enterprises: pl.DataFrame) -> pl.DataFrame:
@@ -62,11 +65,16 @@ def region_scope_totals(
     scope_days: pl.DataFrame, days: pl.DataFrame, members: pl.DataFrame, asked: pl.DataFrame
 ) -> pl.DataFrame:
     """SCOPE_DAYS rows of regions with a member that has some; the others' total stands in for what excludes
-    something, since they have nothing to exclude."""
+    something, since they have nothing to exclude. What they have none of is 0, whatever their factors and
+    their coverage are: known, confirmed, and without weight."""
     key = ["enterprise", "day"]
     scopes = scope_days.select("scope").unique()
     plain = days.join(scope_days.select(key).unique(), on=key, how="anti").join(scopes, how="cross")
-    of_plain = plain.with_columns(pl.when(_excludes()).then(column).otherwise(0) for column in _masses())
+    of_plain = plain.with_columns(
+        pl.when(_excludes()).then(pl.col(*_masses(), *_WEIGHTS)).otherwise(0),
+        pl.when(_excludes()).then("no_factor").otherwise(pl.lit("")).alias("no_factor"),
+        *(pl.col(f"{basis}_confirmed") | ~_excludes() for basis in Basis),
+    )
     every = pl.concat([scope_days, of_plain.select(scope_days.columns)])
     with_scopes = scope_days.join(members, on="enterprise").select(enterprise="region", day="day").unique()
     asked = asked.join(with_scopes, on=key, how="semi")
@@ -98,7 +106,6 @@ def _masses() -> list[str]:
 
 
 def _summed(days: pl.DataFrame, members: pl.DataFrame, asked: pl.DataFrame, key: list[str]) -> pl.DataFrame:
-    weights = [f"{share}_w" for share in ("measured", "estimated", "spread", "missing", "pending")]
     return (
         days.join(members, on="enterprise")
         .with_columns(enterprise="region")
@@ -106,7 +113,7 @@ def _summed(days: pl.DataFrame, members: pl.DataFrame, asked: pl.DataFrame, key:
         .group_by(key)
         .agg(
             *(column for basis in Basis for column in _basis_sums(basis)),
-            *(pl.when(pl.col(w).is_not_null().any()).then(pl.col(w).sum()).alias(w) for w in weights),
+            *(pl.when(pl.col(w).is_not_null().any()).then(pl.col(w).sum()).alias(w) for w in _WEIGHTS),
             lowest_point=pl.lit(None, pl.Int64),
             missing_points=pl.lit(""),  # each member's own day names them
             no_factor=pl.col("no_factor").filter(pl.col("no_factor") != "").str.split(",").explode(

@@ -33,12 +33,12 @@ _UNITS: Final = pl.DataFrame(
     },
     orient="row",
 )  # fmt: skip
-"""In which units money, coal and carbon may be stated, and what each is of the one that figures are made in."""
+"""In which units money, coal and carbon may be stated, and what each is of the one that figures are in."""
 
 
 def in_force(statistics: pl.DataFrame) -> pl.DataFrame:
     """The STATISTICS rows that count: of each subject, indicator, item and period the highest version that
-    was not rejected, sorted by these; money in 1e4CNY (万元: targets are per 万元), coal in tce, carbon in tCO2.
+    was not rejected, sorted by these; money in 1e4CNY (targets are per 万元), coal in tce, carbon in tCO2.
 
     Periods that start on one day and end on different ones stand side by side: cumulative figures
     (1—3月, 1—6月, the year) are stated like that. 10⁻³ 万元 is 10 yuan: what is stated in yuan is rounded to

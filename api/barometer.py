@@ -39,10 +39,10 @@ class Reading(BaseModel):
     rule: str | None = Field(description="判定所依据的规则 / the rule that says it")
     as_of: dt.datetime | None = Field(description="数字所及的时间 / the figures reach up to here")
     completion: float | None = Field(
-        description="能耗强度降低率完成率 = 实际 / 目标；多项取最差 / energy: actual over target reduction, the worst"
+        description="能耗强度降低率完成率，多项取最差 / energy: actual over target reduction, the worst"
     )
     gap_pp: float | None = Field(
-        description="能耗强度降低率缺口，百分点；多项取最大 / energy: reduction that is lacking, pp, the largest"
+        description="能耗强度降低率缺口，百分点，多项取最大 / energy: lacking reduction, pp, the largest"
     )
     carbon_completion: float | None = Field(description="碳排放强度降低率完成率 / the same of CO2")
     carbon_gap_pp: float | None = Field(description="碳排放强度降低率缺口，百分点 / the same of CO2, pp")

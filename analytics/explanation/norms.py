@@ -27,14 +27,17 @@ def norm_tree(row: Row, norms: NormTable, statistics: pl.DataFrame) -> Node:
     """What the norm of an INTENSITY row allows: limit 3 after its corrections, with all levels as facts.
 
     Units: kg (kWh) per unit of product. Missing: limits are null where a parameter that they need is not
-    stated; `facts.problem` says which.
+    stated; `facts.problem` says which. A period that the first edition begins within has no limits:
+    `facts.begins` tells the edition.
     """
     norm = norms.in_force(row["norm"], _indicator(row), date_of(row["first_day"]))
     unit = f"{'kWh' if row['basis'] == ELECTRICITY else 'kg'}/{row['unit']}"
     problem = norm_problem(row, norms, statistics)
     if norm is None:
+        begins = norms.in_force(row["norm"], _indicator(row), date_of(row["end_day"] - 1))
         return node("norm", row["norm"], None, unit, because=[f"限额 / norm {row['norm']}: {problem}"],
-                    facts={"problem": problem})  # fmt: skip
+                    facts={"problem": problem, "begins": None if begins is None else _begins(begins)},
+                    )  # fmt: skip
     parameters = _stated_parameters(row, norm, statistics)
     doubts = [] if norm.confidence.is_confirmed else [f"限额 / norm {norm.edition}: {norm.confidence.value}"]
     return node(
@@ -57,6 +60,18 @@ def norm_tree(row: Row, norms: NormTable, statistics: pl.DataFrame) -> Node:
         },
         beside=parameters,
     )  # fmt: skip
+
+
+def _begins(norm: Norm) -> dict[str, Any]:
+    """An edition that began within the period, which it does not judge: since when, and as printed."""
+    return {
+        "edition": norm.edition, "standard": norm.standard, "from": norm.valid_from.isoformat(),
+        "limits": [
+            {"level": level, "printed": _shown(printed)}
+            for level, printed in zip(LEVELS, norm.limits, strict=True)
+        ],
+        "source": norm.source, "confidence": norm.confidence.value,
+    }  # fmt: skip
 
 
 def baseline_leaf(row: Row, norms: NormTable, statistics: pl.DataFrame) -> Node:

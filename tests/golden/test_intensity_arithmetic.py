@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from analytics.explanation.norms import norm_tree
 from analytics.intensity_measures import measures_of_intensity
 from nengshao.domain.time import day_start
 from tests.support import intensities as w
@@ -96,8 +97,29 @@ def test_a_converter_that_recovers_more_than_it_uses() -> None:
     measures = measures_of_intensity(found, w.targets_frame([]))
     ratio = measures.filter(pl.col("measure") == "norm_ratio", pl.col("subject").str.starts_with("2026-08"))
     assert ratio["value"].to_list() == [pytest.approx(2 - 10 / 8.55)]
-    # The year began under no edition that is known: GB 21256-2025 is in force from 2026-07-01.
-    assert w.figure(found, "2026")["norm_problem"] == "not_in_force"
+
+
+def test_a_year_is_not_judged_by_an_edition_that_began_within_it_but_its_months_are() -> None:
+    # GB 21342-2025, in force from 1 May 2026. 2026 to October: 304 days × 10 t / 1 000 t = 3 040 kgce/t.
+    stats = w.monthly("output", "p", 2026, [100] * 10)
+    products = [w.product(norm="coke_top_charged")]
+    found = w.intensities(
+        stats, daily=w.days("2026-01-01", "2026-11-01", 10 * T), products=products, years=(2026,),
+        today="2026-11-21",
+    )  # fmt: skip
+    problems = {period: w.figure(found, period)["norm_problem"] for period in ("2026", "2026-04", "2026-05")}
+    assert (problems["2026"], problems["2026-04"]) == ("edition_begins:2026-05-01", "not_in_force")
+    assert problems["2026-05"].startswith("missing:")  # the edition is in force, and asks for parameters
+    year = w.figure(found, "2026")
+    assert (year["intensity"], year["limit_3"], year["grade"], year["gap"]) == (3040.0, None, "", None)
+    measures = measures_of_intensity(found, w.targets_frame([]))
+    judged = measures.filter(
+        pl.col("measure") == "norm_ratio", pl.col("subject") == "2026/calorific/total/product:p"
+    )
+    assert judged.select("value", "low", "high").rows() == [(None, None, None)]
+    opened = norm_tree(year, w.NORMS, w.statistics(stats))
+    assert opened["value"] is None
+    assert (opened["facts"]["problem"], opened["facts"]["begins"]["from"]) == (problems["2026"], "2026-05-01")
 
 
 def complete_to_12_march() -> list[dict[str, Any]]:
@@ -217,7 +239,7 @@ def test_completion_and_gap_of_a_reduction_rate() -> None:
 
 
 def test_a_target_per_10_000_yuan_and_a_gdp_in_yi() -> None:
-    # 300 万tce / 1 000 亿元 = 0.3 tce/万元 = 300 kgce/万元, against 400: met. The year before it was stated as
+    # 300 万tce / 1 000 亿元 = 0.3 tce/万元 = 300 kgce/万元, against 400: met. The year before:
     # 10 000 000 万元 and 3 100 000 tce: 310. 300 / 310 − 1 = −10 / 310.
     who = {"subject": "430600", "state": "final"}
     now, before = ("2025-01-01", "2026-01-01"), ("2024-01-01", "2025-01-01")
@@ -248,8 +270,8 @@ def first_half(base: float, now: float, reduction_ppm: int) -> dict[str, float]:
     found = measures_of_intensity(
         w.intensities(rows, targets=[target], today="2025-07-20"), w.targets_frame([target])
     )
-    year = found.filter(pl.col("subject") == "2025/equivalent/total/gdp_comparable")
-    return dict(year.select("measure", "value").iter_rows())
+    of_year = found.filter(pl.col("subject") == "2025/equivalent/total/gdp_comparable")
+    return dict(of_year.select("measure", "value").iter_rows())
 
 
 @pytest.mark.parametrize(

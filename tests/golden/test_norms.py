@@ -248,7 +248,9 @@ def test_an_unconfirmed_parameter_makes_the_limits_unconfirmed() -> None:
     ("norm", "span", "unit", "problem"),
     [
         ("no_such", YEAR, "t", "unknown_norm"),
-        ("converter", ("2026-06-30", "2026-08-01"), "t", "not_in_force"),
+        ("converter", ("2026-06-01", "2026-07-01"), "t", "not_in_force"),
+        ("converter", ("2026-06-30", "2026-08-01"), "t", "edition_begins:2026-07-01"),
+        ("converter", ("2026-06-30", "2026-07-02"), "t", "edition_begins:2026-07-01"),
         ("coal_underground", YEAR, "t", "unsupported"),  # annex B converts the actual figure
         ("sintering", YEAR, "1e4t", "unit:1e4t"),
     ],

@@ -23,7 +23,7 @@ import pytest
 from analytics.assessment import Results, assess
 from analytics.law import Law, load_law
 from analytics.rules import judgements_of
-from analytics.standing import Figures, Standing, standing_of
+from analytics.standing import Figures, Standing, asked_years, standing_of
 from nengshao.domain.factors import Confidence
 from nengshao.domain.rules import Verdict
 from nengshao.domain.time import DAY_S, day_number, day_start
@@ -117,8 +117,9 @@ def standing() -> Standing:
         schema=dict(STATISTICS.schema),
     )
     figures = Figures(
-        results.enterprise_days, results.scope_days, results.blocks, results.point_days, statistics, FIRST
-    )
+        results.enterprise_days, results.scope_days, results.blocks, results.point_days, statistics, FIRST,
+        asked_years(registry()),
+    )  # fmt: skip
     return standing_of(figures, registry(), law(), today=END)
 
 

@@ -17,7 +17,7 @@ from analytics.assessment import Results, assess
 from analytics.calendar_library import Calendar
 from analytics.explanation.explainer import Explainer
 from analytics.law import Law
-from analytics.standing import Figures, Standing, standing_of
+from analytics.standing import Figures, Standing, asked_years, standing_of
 from nengshao.domain.factors import Confidence
 from nengshao.domain.norms import (
     LinearCorrection,
@@ -208,6 +208,7 @@ def plant(registry: Registry = REGISTRY, law: Law = LAW, readings: pl.DataFrame 
         results.point_days,
         statistics(),
         NEW_YEAR,
+        asked_years(registry),
     )
     standing = standing_of(figures, registry, law, today=TODAY)
     frames = {

@@ -345,6 +345,31 @@ def test_a_block_of_a_point_is_shared_as_the_point_is() -> None:
 # --------------------------------------------------------------------------------------- electricity
 
 
+def two_shares(second: int) -> dict[str, Any]:
+    """January of a point with 1 000 kWh a day but for a block of 2 000 kWh over the 14th and 15th; its share,
+    one half, ends with the 14th, and `second` quarters follow."""
+    points = w.point_days(1, "2025-01-01", "2025-01-14", 1_000_000)
+    points += w.point_days(1, "2025-01-14", "2025-01-16", None, measured_s=0, missing_s=D)
+    points += w.point_days(1, "2025-01-16", "2025-02-01", 1_000_000)
+    block = w.block(13 * D, 15 * D, 245_800, sign=0, amount=2_000_000)
+    border = day_start(w.at("2025-01-15"))
+    shares = [w.share(1, 2, 4, valid_to=border), w.share(1, second, 4, valid_from=border)]
+    return january(points=points, blocks=[block], products=[w.product()], shares=shares)
+
+
+def test_a_share_that_is_registered_again_within_a_block_stays_exact() -> None:
+    # 31 × 1 000 kWh × 0.1229 / 2 = 1 904 950 g, and nothing is open: the block is wholly inside
+    row = two_shares(2)
+    assert (row["low_g"], row["energy_g"], row["high_g"]) == (1_904_950,) * 3
+
+
+def test_a_block_across_the_border_of_two_different_shares_is_in_the_bounds_alone() -> None:
+    # (13 000 / 2 + 16 000 × 3/4) kWh × 0.1229 = 2 273 650 g; of the block of 245 800 g at most
+    # 1/2 + 3/4: 307 250.
+    row = two_shares(3)
+    assert (row["low_g"], row["energy_g"], row["high_g"]) == (2_273_650, 2_273_650, 2_580_900)
+
+
 def test_a_norm_in_kilowatt_hours_has_figures_in_kilowatt_hours() -> None:
     # 31 days × 1 MWh in, 0.1 out, over 900 t: 27 900 kWh / 900 t = 31 kWh/t: above 29, below 34: grade 3
     points = w.point_days(1, *JANUARY, 1_000_000, sign=1) + w.point_days(2, *JANUARY, 100_000, sign=-1)

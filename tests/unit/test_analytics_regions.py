@@ -111,6 +111,33 @@ def test_scopes_of_members_that_have_none_are_their_totals() -> None:
     assert found["enterprise"].unique().to_list() == ["430600"]  # B's own district has nothing to deduct
 
 
+def test_what_a_member_has_none_of_does_not_hang_on_its_factors_nor_on_its_coverage() -> None:
+    """B has no CO2 factor, confirms nothing, is open above and half unmeasured: its feedstock is 0 all the
+    same, so that the region's 300 g of A are known, confirmed and covered. Without the feedstock B's total is
+    in it, and so is what it lacks."""
+    a = day(A, carbon_g=1000, carbon_confirmed=True, equivalent_confirmed=True)
+    b = day(B, carbon_g=None, carbon_gap_high=None, carbon_confirmed=False, no_factor="lignite:carbon",
+            measured_w=5, missing_w=5)  # fmt: skip
+    scopes = {"feedstock": 300, "non_fossil": 0, "excluding_feedstock": 700}
+    rows = [a | {"scope": scope, "carbon_g": grams} for scope, grams in scopes.items()]
+    own = pl.DataFrame(rows, schema=dict(SCOPE_DAYS.schema), orient="row")
+    found = region_scope_totals(own, days(a, b), MEMBERS, asked(("430600", 0)))
+    columns = ("carbon_g", "carbon_gap_high", "carbon_confirmed", "no_factor", "measured_w", "missing_w")
+    by_scope = {row["scope"]: tuple(row[name] for name in columns) for row in found.to_dicts()}
+    assert by_scope == {
+        "feedstock": (300, 0, True, "", 10, 0),
+        "non_fossil": (0, 0, True, "", 10, 0),
+        "excluding_feedstock": (None, None, False, "lignite:carbon", 15, 5),
+    }
+
+
+def test_what_a_member_has_none_of_is_open_as_long_as_its_day_is() -> None:
+    """A day that is not published may still turn out to have feedstock in it."""
+    own = pl.DataFrame([day(A) | {"scope": "feedstock"}], schema=dict(SCOPE_DAYS.schema), orient="row")
+    found = region_scope_totals(own, days(day(A), day(B, published=False)), MEMBERS, asked(("430600", 0)))
+    assert found["published"].to_list() == [False]
+
+
 def test_blocks_of_members_are_the_regions_too() -> None:
     row: dict[str, Any] = dict.fromkeys(BLOCKS.schema, 1) | {"enterprise": A, "use": "energy"}
     held = pl.DataFrame([row], schema=dict(BLOCKS.schema), orient="row")

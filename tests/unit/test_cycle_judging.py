@@ -10,7 +10,11 @@ from typing import Any
 import polars as pl
 import pytest
 
+from analytics.cycle.facts import registry_of
+from analytics.cycle.history import figures_of
+from analytics.standing import standing_of
 from nengshao.domain.alerts import AlertState
+from nengshao.domain.codes import credit_code_check_character
 from nengshao.domain.time import day_number
 from nengshao.frames import INTENSITY_TARGETS, PRODUCTS, STATISTICS
 from nengshao.registry import Registry
@@ -175,5 +179,34 @@ def test_a_hold_is_event_time_however_seldom_a_cycle_runs(tmp_path: Path) -> Non
         world.run(m.T0 + 10 * DAY_S)  # one cycle for all ten days
         (alert,) = [a for a in world.state.alerts_page() if a.rule == "total-energy-ahead-of-pace"]
         assert (alert.state, alert.breached_s) == (AlertState.FIRING, 2 * DAY_S)
+    finally:
+        world.state.close()
+
+
+def test_what_is_said_of_one_does_not_depend_on_who_is_judged_beside_it(tmp_path: Path) -> None:
+    other = m.ENTERPRISE[:16] + "1"
+    other += credit_code_check_character(other)
+    beside = m.registered_point(1, enterprise=other, kind="amount", stat_type=1, grace_s=0)
+    quotas = pl.concat([m.quota(5), m.quota(9, enterprise=other, year=2023)])
+    registry = m.registry(
+        m.points(POWER, beside), products=registered().products, quotas=quotas,
+        enterprises=m.enterprises(m.ENTERPRISE, other),
+    )  # fmt: skip
+    world = World(tmp_path, registry)
+    try:
+        for point in (POWER, beside):
+            days = [(m.T0 + day * DAY_S, 100_000_000) for day in range(31)]
+            world.deliver(m.readings(point["point"], days), *range(31))
+        world.state.put_statistics(output(30))
+        world.run(m.T0 + 40 * DAY_S)
+        today = m.DAY + 40
+        said = []
+        for names in ([m.ENTERPRISE], [m.ENTERPRISE, other]):
+            own = registry_of(world.state.registry(), names)
+            figures = figures_of(world.state, own, names, today=today, recent_from=m.DAY)
+            standing = standing_of(figures, own, world.law, today=today)
+            frames = (standing.progress, standing.intensity, standing.measures)
+            said.append([frame.filter(pl.col("enterprise") == m.ENTERPRISE) for frame in frames])
+        assert all(one.equals(two) and one.height for one, two in zip(*said, strict=True))
     finally:
         world.state.close()
