@@ -134,11 +134,17 @@ def deviation_tree(row: Row, *, point_days: pl.DataFrame, blocks: pl.DataFrame, 
     latest = registry.points.unique("point", keep="last", maintain_order=True).filter(
         pl.col("data_code") == data_code
     )
-    is_coarse = (pl.col("stat_type") == int(stat_type)) & ~pl.col("feeds_total")
+    below = latest.filter(pl.col("stat_type") < int(stat_type))
+    feeding = below.filter("feeds_total")
+    # One of the two feeds, the other reconciles; of several finer series the next one is compared.
+    coarser = latest.filter(
+        pl.col("stat_type") == int(stat_type), pl.col("feeds_total") == feeding.is_empty()
+    )
+    finer = below if feeding.is_empty() else feeding
+    finer = finer.filter(pl.col("stat_type") == pl.col("stat_type").max())
     amounts = _Amounts(month, point_days, blocks, registry)
-    coarse = amounts.summed("月度数据 / coarser series", latest.filter(is_coarse)["point"].sort().to_list())
-    finer = latest.filter(pl.col("feeds_total"))["point"].sort().to_list()
-    fine = amounts.summed("逐日之和 / finer series", finer)
+    coarse = amounts.summed("月度数据 / coarser series", coarser["point"].sort().to_list())
+    fine = amounts.summed("逐日之和 / finer series", finer["point"].sort().to_list())
     return _residual(row, coarse, fine, "|Σ 细 − 粗| / 粗 = |Σ finer − coarser| / coarser")
 
 

@@ -111,7 +111,8 @@ def due_tree(
     if due is None or fraction is None:
         return node("due", name, tonnes(due), Basis(row["basis"]).tonne, **fields, because=quota["because"],
                     formula="所选进度无依据 / the profile has nothing to go by", beside=[quota])  # fmt: skip
-    part, whole = fraction
+    part, whole, is_confirmed = fraction
+    doubts = () if is_confirmed else ("上年所用系数未经确认 / factors of the year before are unconfirmed",)
     unit = _SHARE_UNITS[Profile(profile)]
     share = node(
         "profile", _PROFILE_ZH[Profile(profile)], part / whole, "1", op="quotient",
@@ -124,13 +125,15 @@ def due_tree(
     return node(
         "due", name, tonnes(due), Basis(row["basis"]).tonne, op="product",
         formula="配额 × 进度，修约到克 / quota × share, rounded to g", **fields, children=[quota, share],
+        because=doubts,
     )  # fmt: skip
 
 
 def _share(
     row: Mapping[str, Any], profile: str, registry: Registry, frames: Mapping[str, pl.DataFrame]
-) -> tuple[int, int] | None:
-    """The part of the year that is due and the whole, as `profiles.with_due` takes them."""
+) -> tuple[int, int, bool] | None:
+    """The part of the year that is due, the whole, and whether the year before is confirmed where the profile
+    rests on it: as `profiles.with_due` takes them."""
     first_day, duty_end = duty_of(row["enterprise"], row["year"], registry)
     series = pl.LazyFrame(
         {
@@ -148,9 +151,9 @@ def _share(
     this_year = daily_totals(series, days_of_series(series, days, scopes), blocks)
     published = days_of_series(before, days, scopes).filter("published")
     calendar = calendar_of(series, this_year, daily_totals(before, published, blocks))
-    found = with_due(series, calendar, registry.quota_plans.lazy()).select("part", "whole").collect()
-    part, whole = found.row(0)
-    return None if part is None or whole is None else (int(part), int(whole))
+    due = with_due(series, calendar, registry.quota_plans.lazy())
+    part, whole, is_confirmed = due.select("part", "whole", "due_confirmed").collect().row(0)
+    return None if part is None or whole is None else (int(part), int(whole), bool(is_confirmed))
 
 
 def duty_of(subject: str, year: int, registry: Registry) -> tuple[int, int]:

@@ -71,14 +71,15 @@ def test_the_year_is_117_939_tce_rounded_once_a_day(stage: Stage) -> None:
     assert date_of(progress["as_of_day"]).isoformat() == "2018-12-31"
 
 
-def test_without_an_equivalent_factor_for_2018_it_says_so(stage: Stage) -> None:
+@pytest.mark.parametrize("basis", [Basis.EQUIVALENT, Basis.CARBON])
+def test_without_a_factor_for_2018_it_says_so(stage: Stage, basis: Basis) -> None:
     days = stage.app.stores.state.enterprise_days([ENTERPRISE], *span(stage))
-    assert days["equivalent_g"].null_count() == 365
-    assert set(days["no_factor"]) == {"electricity:equivalent"}
+    assert days[f"{basis}_g"].null_count() == 365
+    assert set(days["no_factor"]) == {"electricity:carbon,electricity:equivalent"}
     in_2018 = [
         row
         for row in load_factors().rows
-        if (row.carrier, row.basis) == (Carrier.ELECTRICITY, Basis.EQUIVALENT) and row.valid_from.year <= 2018
+        if (row.carrier, row.basis) == (Carrier.ELECTRICITY, basis) and row.valid_from.year <= 2018
     ]
     assert in_2018 == []
 

@@ -55,7 +55,7 @@ def hold_back(connection: Connection, commit: AssessmentCommit) -> Change:
         regions=commit.regions,
         claimed=commit.claimed,
         changed=None if changed is None else [row for row in changed if not closed.has(**row)],
-        also_due={*_owners_of_differing(gone, put), *(name for name, _ in held)},
+        also_due={*commit.also_due, *_owners_of_differing(gone, put), *(name for name, _ in held)},
     )
 
 
