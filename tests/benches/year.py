@@ -1,8 +1,8 @@
 """A year of quarter-hourly reads of 1 000 enterprises × 10 points: 350 million, all in one store, assessed.
 
 The readings are held by a DuckDB store and read through its port by the cycle's own portions; every figure is
-The readings are held by a DuckDB store and read through its port by the cycle's own portions; figures are
-committed to SQLite. Storing and assessing run in processes of their own, so that the peak of memory is that of
+committed to SQLite. Storing and assessing have a process each: the peak of memory is that of the one that
+assesses. `--days 37` is a tenth.
 """
 
 from __future__ import annotations

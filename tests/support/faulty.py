@@ -82,7 +82,7 @@ def everything(rng: random.Random) -> World:
     point of them; some of them implausible, missing or told all day long."""
     world = registers(rng, 900)
     day = 86_400
-    kinds = {
+    kinds: dict[int, tuple[dict[str, Any], int, int, int]] = {
         11: ({"kind": "amount"}, 900, 250_000_000, 400),
         12: ({"kind": "amount", "stat_type": 1, "cadence_s": None}, day, 24_000_000_000, 12),
         13: ({"kind": "amount", "stat_type": 2, "cadence_s": None, "capacity": None}, 31 * day, 10**12, 1),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
@@ -29,7 +30,7 @@ def found(
 
 
 def segments(
-    values: list[float | None], spec: dict[str, Any] | None = None, **more: Any
+    values: Sequence[float | None], spec: dict[str, Any] | None = None, **more: Any
 ) -> list[tuple[Any, ...]]:
     """(start, end, amount, quality) with times in quarters of an hour after T0."""
     reads = m.readings(1, m.kwh(*values, step=more.get("step", Q)))  # type: ignore[arg-type]
@@ -40,7 +41,7 @@ def segments(
 
 
 def events(
-    values: list[float | None], spec: dict[str, Any] | None = None, **more: Any
+    values: Sequence[float | None], spec: dict[str, Any] | None = None, **more: Any
 ) -> list[tuple[float, str]]:
     reads = m.readings(1, m.kwh(*values))  # type: ignore[arg-type]
     _, frame = found(reads, m.points(spec or m.point(1)), more.get("changes", m.changes()))
