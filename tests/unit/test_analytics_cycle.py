@@ -125,7 +125,13 @@ def test_a_corrected_amount_is_a_correction(make_world: Any) -> None:
 
 def test_a_months_figure_fills_all_days_of_its_month(make_world: Any) -> None:
     coal = m.registered_point(
-        2, kind="amount", stat_type=2, carrier="raw_coal", unit="kg", capacity=None, cadence_s=None,
+        2,
+        kind="amount",
+        stat_type=2,
+        carrier="raw_coal",
+        unit="kg",
+        capacity=None,
+        cadence_s=None,
         grace_s=10 * DAY_S,
     )
     world = make_world(m.registry(m.points(coal)))
