@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 B      ?= ingest
+ARGS   ?=
 
 .PHONY: install demo test check fmt bench servers run schema
 
@@ -19,7 +20,7 @@ demo: install ; $(BIN)/nengshao demo
 test: install ; $(BIN)/python -m pytest
 check: install ; $(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports && $(BIN)/nengshao check
 fmt: install ; $(BIN)/ruff format . && $(BIN)/ruff check --fix .
-bench: install ; $(BIN)/python -m tests.benches.$(B)
+bench: install ; $(BIN)/python -m tests.benches.$(B) $(ARGS)
 servers: ; $(PYTHON) tests/servers/install.py
 run: install ; $(BIN)/nengshao run
 schema: install ; $(BIN)/nengshao schema > docs/wire.schema.json

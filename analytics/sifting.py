@@ -41,7 +41,7 @@ _DOUBT: Final = LONGEST_RUN + 2
 def sifted_reads(readings: pl.LazyFrame, points: pl.DataFrame, meter_changes: pl.DataFrame) -> pl.LazyFrame:
     """READS: the valid reads of register points, without those in the midst of plain ones of the same hour.
 
-    `readings`: READINGS winners, sorted by (point, ts).
+    `readings`: READINGS winners, each point's together in order.
     """
     since, before = pl.col("ts").shift(), pl.col("value").shift()
     length, rise = pl.col("ts") - pl.col("since"), pl.col("value") - pl.col("before")

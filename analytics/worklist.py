@@ -84,16 +84,24 @@ def register_reach(
 ) -> pl.DataFrame:
     """enterprise, day: other days up to today whose segments the dirty days' reads can change.
 
-    `readings`: READINGS, sorted, with REACH valid reads around the dirty days. A late register read reaches
+    `readings`: READINGS, each point's together and sorted by time, with REACH valid reads around the dirty
+    days. A late register read reaches
     from the 3rd read before its day to the 4th after. One in order reaches back only where reads around it
     do not agree: whether one of them is a spike is decided by its neighbours. A stock-take reaches from the
     one before it to the one after it.
     """
-    reads = _numbered_reads(readings, points)
+    sifted = sifted_reads(readings.lazy(), points, METER_CHANGES.empty())
+    doubtful = implausible_pairs(sifted, points).collect()
+    late = dirty.filter("late")
+    # Most points have neither: what is far from cheap is done for the others only.
+    is_asked = pl.col("enterprise").is_in(late["enterprise"].unique().implode()) | pl.col("point").is_in(
+        doubtful["point"].unique().implode()
+    )
+    reads = _numbered_reads(readings, points.filter(is_asked))
     spans = pl.concat(
         [
-            _late_spans(dirty, reads),
-            _doubtful_spans(dirty, readings, reads, points),
+            _late_spans(late, reads),
+            _doubtful_spans(dirty, doubtful, reads),
             _stock_spans(dirty, readings, points),
         ]
     )
@@ -149,12 +157,12 @@ def _numbered_reads(readings: pl.DataFrame, points: pl.DataFrame) -> pl.DataFram
     )
 
 
-def _late_spans(dirty: pl.DataFrame, reads: pl.DataFrame) -> pl.DataFrame:
+def _late_spans(late: pl.DataFrame, reads: pl.DataFrame) -> pl.DataFrame:
     """enterprise, first, last: from the read before each late day to the read after it, and REACH around."""
-    late = dirty.filter("late").select(_PAIR)
     owners = reads.select("enterprise", "point").unique()
     edges = (
-        late.join(owners, on="enterprise")
+        late.select(_PAIR)
+        .join(owners, on="enterprise")
         .with_columns(start=day_start(pl.col("day").cast(pl.Int64)))
         .with_columns(end=day_start(pl.col("day").cast(pl.Int64) + 1))
     )
@@ -200,16 +208,12 @@ def _stock_spans(dirty: pl.DataFrame, readings: pl.DataFrame, points: pl.DataFra
     )
 
 
-def _doubtful_spans(
-    dirty: pl.DataFrame, readings: pl.DataFrame, reads: pl.DataFrame, points: pl.DataFrame
-) -> pl.DataFrame:
-    """enterprise, first, last: REACH reads to either side of reads that do not agree, if dirty days are
-    among them."""
-    sifted = sifted_reads(readings.lazy(), points, METER_CHANGES.empty())
-    pairs = implausible_pairs(sifted, points).collect()
-    doubtful = reads.join(pairs, on=["point", "ts"], how="semi")
+def _doubtful_spans(dirty: pl.DataFrame, doubtful: pl.DataFrame, reads: pl.DataFrame) -> pl.DataFrame:
+    """enterprise, first, last: REACH reads to either side of the `doubtful` (point, ts), which do not agree
+    with the read before, if dirty days are among them."""
+    in_doubt = reads.join(doubtful, on=["point", "ts"], how="semi")
     spans = _span_of_numbers(
-        doubtful.with_columns(since=pl.col("nth") - REACH, until=pl.col("nth") + REACH), reads
+        in_doubt.with_columns(since=pl.col("nth") - REACH, until=pl.col("nth") + REACH), reads
     )
     touched = (
         spans.with_row_index("span")

@@ -21,8 +21,8 @@ from nengshao.settings import Settings, read_secret
 OUR_NAMES: Final = ("nengshao", "ingest", "analytics", "api", "simulators")
 
 
-def checkup(settings: Settings) -> Iterator[str]:
-    """One line per thing that was checked and is in order, or worth knowing.
+def checkup(settings: Settings) -> Iterator[tuple[str, bool]]:
+    """One line per thing that was checked, and whether it is in order; if not, it is worth knowing.
 
     Raises: ConfigError listing every problem of every part.
     """
@@ -30,7 +30,7 @@ def checkup(settings: Settings) -> Iterator[str]:
     lines = [f"设置 / settings: store {settings.store.kind}, data {settings.data_dir}"]
     for secret in (settings.api.token_file, settings.store.influx_token_file, settings.mqtt.password_file):
         problems += _secret_problems(secret)
-    law = None
+    law, loose = None, list[str]()
     try:
         law = load_law(settings)
         rows = law.factors.rows
@@ -50,10 +50,11 @@ def checkup(settings: Settings) -> Iterator[str]:
         lines.append(
             f"登记表 / registry: {registry.enterprises.height} 家企业, {registry.points.height} 条计量点"
         )
-        lines += loose_ends(registry)
-        lines += [f"缺少系数 / no factor: {gap}" for gap in factor_gaps(registry, law.factors)]
-        lines += _unknown_norms(registry, law)
-    yield from lines
+        loose += loose_ends(registry)
+        loose += [f"缺少系数 / no factor: {gap}" for gap in factor_gaps(registry, law.factors)]
+        loose += _unknown_norms(registry, law)
+    yield from ((line, True) for line in lines)
+    yield from ((line, False) for line in loose)
 
 
 def _unknown_norms(registry: Registry, law: Law) -> list[str]:

@@ -71,7 +71,12 @@ def demo(
             typer.echo(msgspec.json.format(msgspec.json.encode(running.report()), indent=2).decode())
         else:
             running.print_report()
-        if not once:
+        if once:
+            err.print(
+                f"数据与令牌在 / data and token in {data}；去掉 --once 继续 / go on without --once",
+                highlight=False,
+            )
+        else:
             running.live(rate)
 
 
@@ -106,8 +111,8 @@ def check(settings: SettingsFile = None) -> None:
     from nengshao.settings import load_settings
 
     with _exit_codes():
-        for line in checkup(load_settings(settings)):
-            out.print(f"[green]✓[/] {line}", highlight=False)
+        for line, is_well in checkup(load_settings(settings)):
+            out.print(f"[green]✓[/] {line}" if is_well else f"[yellow]![/] {line}", highlight=False)
 
 
 @app.command()

@@ -63,7 +63,8 @@ def read_tables(source: Path) -> dict[str, list[dict[str, str]]]:
     """
     if not source.exists():
         raise ConfigError([f"登记表 {source} 不存在 / registry {source} does not exist"])
-    tables, problems = {}, []
+    tables: dict[str, list[dict[str, str]]] = {}
+    problems = [f"不是登记表的名称 / not the name of a table: {name}" for name in _unknown_names(source)]
     for name, columns in COLUMNS.items():
         try:
             frame = _read_table(source, name)
@@ -84,6 +85,16 @@ def read_tables(source: Path) -> dict[str, list[dict[str, str]]]:
         none = f"登记表 {source} 中没有 / registry {source} holds none of {', '.join(COLUMNS)}"
         raise ConfigError(problems or [none])
     return tables
+
+
+def _unknown_names(source: Path) -> list[str]:
+    """Tables beside the registry's own: a misspelt name would leave one out, and empty what it replaces."""
+    if source.is_file():
+        return sorted(
+            set(pl.read_excel(source, sheet_id=0, infer_schema_length=0, raise_if_empty=False)) - set(COLUMNS)
+        )
+    tables = (path for path in source.iterdir() if path.suffix in (".csv", ".xlsx"))
+    return sorted(path.name for path in tables if path.stem not in COLUMNS)
 
 
 def write_tables(tables: Tables, folder: Path) -> None:

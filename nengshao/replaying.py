@@ -60,9 +60,12 @@ def replay_rule(
     known: dict[str, Alert] = {}
     worst: dict[str, Alert] = {}  # as it stood when its colour was the worst
     active: list[Alert] = []
-    for day in days:
+    asked = list(days)
+    first_at = day_start(asked[0]) if asked else 0
+    for day in asked:
         end = day_start(day + 1)
-        judged = judgements_of(measures_on(day), [rule], region_of=region_of)
+        recent = measures_on(day).filter(pl.col("at") >= first_at)  # what ended before is no news
+        judged = judgements_of(recent, [rule], region_of=region_of)
         alerts, steps = advance(active, [*judged, *endings(active, judged, at=end)], {rule.name: rule}, end)
         known |= {alert.alert_id: alert for alert in alerts}
         for alert in (step.alert for step in steps if step.alert.state is AlertState.FIRING):
@@ -101,10 +104,9 @@ def replay_on_history(
         registry = state.registry()
         known = [*registry.enterprises["enterprise"], *registry.regions["code"]]
         problems = [f"登记表没有 / not registered: {code}" for code in sorted(set(enterprises) - set(known))]
-        if name not in law.rules:
-            problems.append(f"没有规则 / no rule {name}: {', '.join(law.rules)}")
-        elif law.rules[name].measure is Measure.SILENT_SECONDS:
-            problems.append(f"{name}: 静默不留历史，无法回放 / silence leaves no history to replay")
+        if not known:
+            problems.append("登记表为空，请用 --settings / nothing is registered, try --settings")
+        problems += _rule_problems(law.rules, name)
         if last < first:
             problems.append(f"{first} … {last}: 没有一天 / no day")
         if problems:
@@ -122,6 +124,14 @@ def replay_on_history(
         return Replay(rule, first, last, tuple(fired), never_held)
     finally:
         state.close()
+
+
+def _rule_problems(rules: Mapping[str, Rule], name: str) -> list[str]:
+    if name not in rules:
+        return [f"没有规则 / no rule {name}: {', '.join(rules)}"]
+    if rules[name].measure is Measure.SILENT_SECONDS:
+        return [f"{name}: 静默不留历史，无法回放 / silence leaves no history to replay"]
+    return []
 
 
 def as_json(replayed: Replay) -> dict[str, Any]:

@@ -204,14 +204,18 @@ def load_settings(path: Path | None = None, **overrides: Any) -> Settings:
 def read_secret(path: Path) -> str:
     """The text of a secret's file without surrounding white space.
 
-    Raises: ConfigError if it cannot be read or is empty.
+    Raises: ConfigError if it cannot be read, is empty, or is no secret: one line of ASCII. It is never shown.
     """
     try:
         text = path.read_text(encoding="utf-8").strip()
     except OSError as exc:
         raise ConfigError([f"secret file {path}: {exc.strerror}"]) from exc
+    except UnicodeDecodeError as exc:
+        raise ConfigError([f"密钥文件不是一行文本 / secret file {path} is no line of text"]) from exc
     if not text:
         raise ConfigError([f"secret file {path} is empty"])
+    if not text.isascii() or not text.isprintable():
+        raise ConfigError([f"密钥文件不是一行文本 / secret file {path} is no line of text"])
     return text
 
 

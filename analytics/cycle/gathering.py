@@ -19,7 +19,7 @@ from nengshao.domain.units import PointKind
 from nengshao.frames import READINGS
 from nengshao.ports import ReadingStore
 
-_MARGIN_READS: Final = REACH + 2  # cadences scanned around a window: one read or two may be missing
+_MARGIN_READS: Final = REACH + REACH // 4  # cadences scanned around a window: a fifth may be missing
 _CADENCE_CLASSES: Final = (
     3_600,
     DAY_S,
@@ -28,7 +28,7 @@ _CADENCE_CLASSES: Final = (
 
 
 def read_around(store: ReadingStore, points: pl.DataFrame, window: Window, *, latest: int) -> pl.DataFrame:
-    """READINGS winners of these points in and around the window, sorted by key.
+    """READINGS winners of these points in and around the window, each point's together, sorted by time.
 
     `latest`: the present instant; after it no reads are looked for one by one. Raises: StoreUnavailable.
     """
@@ -37,13 +37,15 @@ def read_around(store: ReadingStore, points: pl.DataFrame, window: Window, *, la
     specs = point_specs(points.filter(pl.col("kind") != PointKind.STOCK)).with_columns(
         period=slot_start(pl.lit(start))
     )
-    long = specs.filter(pl.col("grid").is_in(["1mo", "1y"]))
-    parts = [READINGS.empty()]
+    parts, more = [READINGS.empty()], [READINGS.empty()]
     if stocks.len():  # from the stock-take before to the one after, however far they are
-        parts += [_scan(store, stocks, start, end), store.edges(stocks.to_list(), start, end)]
+        parts.append(_scan(store, stocks, start, end))
+        more.append(store.edges(stocks.to_list(), start, end))
+    # Each point is scanned once: a row never stands twice in what is put together.
+    long = specs.filter(pl.col("grid").is_in(["1mo", "1y"])).group_by("point").agg(pl.col("period").min())
     for (since,), group in long.group_by("period"):
         parts.append(_scan(store, group["point"], int(since), end))
-    short = specs.join(long.select("point").unique(), on="point", how="anti")
+    short = specs.join(long, on="point", how="anti")
     cadence = pl.when(pl.col("grid") == "1d").then(DAY_S).otherwise("cadence_s")
     slowest = short.group_by("point").agg(cadence.max().alias("cadence"))
     at_least = 0
@@ -55,8 +57,15 @@ def read_around(store: ReadingStore, points: pl.DataFrame, window: Window, *, la
         margin = _MARGIN_READS * int(group["cadence"].max())  # type: ignore[arg-type]  # an Int64 column
         parts.append(_scan(store, group["point"], start - margin, end + margin))
         registers = short.filter(pl.col("kind") == PointKind.REGISTER).join(group, on="point", how="semi")
-        parts += _more_reads(store, parts[-1], registers["point"], (start, end), margin, latest=latest)
-    return pl.concat(parts).unique(["point", "ts"]).sort("point", "ts")
+        more += _more_reads(store, parts[-1], registers["point"], (start, end), margin, latest=latest)
+    return _together(pl.concat(parts), pl.concat(more))
+
+
+def _together(scanned: pl.DataFrame, more: pl.DataFrame) -> pl.DataFrame:
+    """Both; only the points that have some in `more` are sorted anew."""
+    is_whole = ~pl.col("point").is_in(more["point"].unique().implode())
+    others = pl.concat([scanned.filter(~is_whole), more]).sort("point", "ts")
+    return pl.concat([scanned.filter(is_whole), others])
 
 
 def _more_reads(

@@ -157,7 +157,7 @@ def differing(ours: pl.DataFrame, peer: pl.DataFrame) -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--enterprises", type=int, default=30)
+    parser.add_argument("--enterprises", type=int, default=50)
     parser.add_argument("--points", type=int, default=10, help="per enterprise")
     parser.add_argument("--days", type=int, default=365)
     parser.add_argument("--repeats", type=int, default=5)

@@ -10,4 +10,5 @@ CREATE MACRO agrees(before, since, value, ts, capacity, modulus) AS coalesce(
         capacity IS NULL OR (value - before) * 3600 <= capacity * 1000 * (ts - since),
         value - before + modulus >= 0
         AND (value - before + modulus) * 3600 <= capacity * 1000 * (ts - since)
+        AND capacity * 1000 * (ts - since) < modulus * 3600
     ), false);

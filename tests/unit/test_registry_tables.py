@@ -378,3 +378,12 @@ def test_a_change_of_ratio_without_its_two_reads_is_listed() -> None:
     assert f"{E}/{CODE}.0.01 at {at}" in line
     assert loose_ends(registry_of(tables | {"points": rows, "meter_changes": [change]})) == []
     assert loose_ends(registry_of(tables | {"points": same})) == []
+
+
+def test_a_misspelt_file_is_refused_before_it_empties_its_table(tmp_path: Path) -> None:
+    (tmp_path / "regions.csv").write_text("code,name,parent\n990001,县,\n", encoding="utf-8")
+    (tmp_path / "point.csv").write_text("enterprise\n", encoding="utf-8")
+    (tmp_path / "notes.txt").write_text("not a table", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"point\.csv") as refused:
+        read_tables(tmp_path)
+    assert len(refused.value.problems) == 1
