@@ -25,9 +25,9 @@ _UNLIMITED: Final = 2**63 - 1
 def amount_findings(readings: pl.LazyFrame, points: pl.DataFrame) -> pl.LazyFrame:
     """FINDINGS about amount points, each figure over its period: its cadence, or its day, month or year.
 
-    `readings`: READINGS winners, each point's together in order; invalid ones are passed over. Should a figure's
-    period begin before the period before it has ended (a changed cadence), the earlier one ends there and
-    keeps its amount; of two that begin together the later reading stands. So no second counts twice.
+    `readings`: READINGS winners, each point's together in order; invalid ones are passed over. Should a
+    figure's period begin before the period before it has ended (a changed cadence), the earlier one ends there
+    and keeps its amount; of two that begin together the later reading stands. So no second counts twice.
     """
     periods = _periods(readings, points, PointKind.AMOUNT)
     return _found(periods, milli_from_micro(pl.col("value")))
@@ -45,8 +45,8 @@ def stock_findings(readings: pl.LazyFrame, points: pl.DataFrame) -> pl.LazyFrame
     """FINDINGS about stock points: what left the store from one stock-take to the next.
 
     `readings`: READINGS winners, each point's together in order, what lay in store at the instant; invalid
-    ones are passed over. The amount is the fall of the stock, negative where it grew: with what was bought it gives
-    what was consumed. Exact over its time, so "measured". Before the first stock-take nothing is known.
+    ones are passed over. The amount is the fall of the stock, negative where it grew: with what was bought it
+    gives what was consumed. Exact over its time, so "measured". Before the first stock-take nothing is known.
     """
     specs = (
         point_specs(points)

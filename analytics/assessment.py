@@ -138,8 +138,8 @@ def assess(
     """The assessment of the accounting days `window[0] <= day < window[1]`, as known at `as_of`.
 
     `readings`: READINGS winners of these points, each point's together in order, from far enough before the
-    window to far enough after it (`registers.REACH` reads; a month's or year's figure from its start). `registry`:
-    of the enterprises asked.
+    window to far enough after it (`registers.REACH` reads; a month's or year's figure from its start).
+    `registry`: of the enterprises asked.
     """
     points = registry.points
     by_kind = {
