@@ -43,8 +43,8 @@ def points_of(enterprises: int, points: int) -> pl.DataFrame:
 
 
 def reads_of(points: pl.DataFrame, first: int, end: int) -> pl.DataFrame:
-    """READINGS of quarters first … end − 1 of every point, 25 kWh each; of 1 000 about 5 are lost one by one,
-    10 in gaps of 8 hours, and 1 is invalid."""
+    """READINGS of quarters first … end − 1 of every point, about 25 kWh each; of 1 000 about 5 are lost one by
+    one, 10 in gaps of 8 hours, and 1 is invalid."""
     ids = points.select("point").sort("point")
     quarters = pl.DataFrame({"quarter": pl.int_range(first, end, dtype=pl.Int64, eager=True)})
     row = pl.col("point") + pl.col("quarter")
@@ -54,7 +54,7 @@ def reads_of(points: pl.DataFrame, first: int, end: int) -> pl.DataFrame:
         "point",
         ts=m.T0 + pl.col("quarter") * m.QUARTER,
         version=m.T0 + pl.col("quarter") * m.QUARTER + 60,
-        value=pl.col("quarter") * 25_000_000,
+        value=pl.col("quarter") * 25_000_000 + (row.hash(4) % 20_000_000).cast(pl.Int64),
         valid=row.hash(3) % 1000 != 0,
         input_type=pl.lit(4, pl.Int8),
     ).select(list(READINGS.schema))  # fmt: skip
@@ -117,7 +117,8 @@ def timed(folder: Path, points: pl.DataFrame, *, days: int, repeats: int) -> Tim
     cycles = [plant.seconds_of(quarter, quarter + 1, days=1, judged=0) for quarter in new]
     published = plant.seconds_of(morning + repeats, night, days=2, judged=1)
     day = plant.state.enterprise_days([plant.names[0]], m.DAY + days, m.DAY + days + 1)
-    assert day["published"].item() and day["calorific_g"].item() is not None
+    assert day["published"].item()
+    assert day["calorific_g"].item() is not None
     plant.close()
     return Timed(cycles, published, history)
 

@@ -30,6 +30,25 @@ from tests.support import metering as m
 MOST_KIB: Final = 8 * 1024 * 1024
 
 
+class Clocked:
+    """A store, and the seconds that were spent in it."""
+
+    def __init__(self, store: object) -> None:
+        self._store, self.seconds = store, 0.0
+
+    def __getattr__(self, name: str) -> Any:
+        attribute = getattr(self._store, name)
+
+        def timed(*args: Any, **more: Any) -> Any:
+            began = time.perf_counter()
+            try:
+                return attribute(*args, **more)
+            finally:
+                self.seconds += time.perf_counter() - began
+
+        return timed
+
+
 def stored(folder: Path, enterprises: int, points: int, days: int, to: Connection) -> None:
     """Fill the store, a day of all points at a time; send the number of readings and the seconds."""
     registered = points_of(enterprises, points)
@@ -54,8 +73,13 @@ def assessed(folder: Path, days: int, to: Connection) -> None:
     """One cycle over all of it; send its seconds and this process's peak memory, KiB."""
     state = open_state(f"sqlite:///{folder / 'state.db'}")
     database = open_duckdb(folder / "readings.duckdb")
-    store, results = DuckReadingStore(database), DuckResultStore(database)
-    cycle = Cycle(state, store, results, SteppedClock(m.T0 + days * 86_400 - 1), load_law())
+    stores: dict[str, Any] = {
+        "state": Clocked(state),
+        "readings": Clocked(DuckReadingStore(database)),
+        "results": Clocked(DuckResultStore(database)),
+    }
+    clock = SteppedClock(m.T0 + days * 86_400 - 1)
+    cycle = Cycle(stores["state"], stores["readings"], stores["results"], clock, load_law())
     lease = state.acquire_lease("assess", 0, "bench", 86_400.0)
     assert lease is not None
     began = time.perf_counter()
@@ -65,7 +89,9 @@ def assessed(folder: Path, days: int, to: Connection) -> None:
     assert one.height == days - 1
     assert one.filter(pl.col("calorific_g").is_null()).is_empty()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    to.send({"seconds": round(seconds, 1), "enterprise_days": report.days, "peak_kib": peak})
+    within = {name: round(store.seconds, 1) for name, store in stores.items()}
+    found = {"seconds": round(seconds, 1), "of_them_in_stores": within, "enterprise_days": report.days}
+    to.send(found | {"peak_kib": peak})
     state.close()
     database.close()
 
