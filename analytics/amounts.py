@@ -26,7 +26,7 @@ def amount_findings(readings: pl.LazyFrame, points: pl.DataFrame) -> pl.LazyFram
     """FINDINGS about amount points, each figure over its period: its cadence, or its day, month or year.
 
     `readings`: READINGS winners, each point's together in order; invalid ones are passed over. Should a
-    figure's period begin before the period before it has ended (a changed cadence), the earlier one ends there
+    figure's period begin before the one before it has ended (a changed cadence), the earlier one ends there
     and keeps its amount; of two that begin together the later reading stands. So no second counts twice.
     """
     periods = _periods(readings, points, PointKind.AMOUNT)

@@ -43,8 +43,8 @@ def points_of(enterprises: int, points: int) -> pl.DataFrame:
 
 
 def reads_of(points: pl.DataFrame, first: int, end: int) -> pl.DataFrame:
-    """READINGS of quarters first … end − 1 of every point, about 25 kWh each; of 1 000 about 5 are lost one by
-    one, 10 in gaps of 8 hours, and 1 is invalid."""
+    """READINGS of quarters first … end − 1 of every point, about 25 kWh each; of 1 000 about 5 are lost one
+    by one, 10 in gaps of 8 hours, and 1 is invalid."""
     ids = points.select("point").sort("point")
     quarters = pl.DataFrame({"quarter": pl.int_range(first, end, dtype=pl.Int64, eager=True)})
     row = pl.col("point") + pl.col("quarter")
