@@ -150,7 +150,7 @@ def assess(
     # To look for a kind that no point has would only cost time.
     others = [readings.pipe(by_kind[kind], points) for kind in by_kind if kind in set(points["kind"])]
     return Assessment(
-        reads=readings.pipe(sifted_reads, points, registry.meter_changes),
+        reads=readings.pipe(sifted_reads, points, registry.meter_changes, registry.enterprises),
         others=pl.union([FINDINGS.empty().lazy(), *others]),
         registry=registry,
         factors=factors,

@@ -38,10 +38,13 @@ _DOUBT: Final = LONGEST_RUN + 2
 """How many reads back a jump can throw doubt: on a run, the read before it, and the one before that."""
 
 
-def sifted_reads(readings: pl.LazyFrame, points: pl.DataFrame, meter_changes: pl.DataFrame) -> pl.LazyFrame:
+def sifted_reads(
+    readings: pl.LazyFrame, points: pl.DataFrame, meter_changes: pl.DataFrame, enterprises: pl.DataFrame
+) -> pl.LazyFrame:
     """READS: the valid reads of register points, without those in the midst of plain ones of the same hour.
 
-    `readings`: READINGS winners, each point's together in order.
+    `readings`: READINGS winners, each point's together in order. `enterprises`: ENTERPRISES; where an
+    enterprise's activity begins or ends no read may be left out, since it counts from there only.
     """
     since, before = pl.col("ts").shift(), pl.col("value").shift()
     length, rise = pl.col("ts") - pl.col("since"), pl.col("value") - pl.col("before")
@@ -52,7 +55,7 @@ def sifted_reads(readings: pl.LazyFrame, points: pl.DataFrame, meter_changes: pl
     return (
         readings.filter("valid")
         .select("point", "ts", "value")
-        .join(_eras(points, meter_changes).lazy(), on="point", maintain_order="left")
+        .join(_eras(points, meter_changes, enterprises).lazy(), on="point", maintain_order="left")
         .with_columns(
             since=since,
             before=before,
@@ -102,9 +105,9 @@ def _spans_no_border(interval: Interval) -> pl.Expr:
     return bucket_of(first, LENGTH[interval]) == bucket_of(last, LENGTH[interval])
 
 
-def _eras(points: pl.DataFrame, meter_changes: pl.DataFrame) -> pl.DataFrame:
-    """Per register point since when neither its row nor its meter has changed, and for that time the longest
-    measured pair and the fastest plausible rise. Reads before `era_from` are never plain."""
+def _eras(points: pl.DataFrame, meter_changes: pl.DataFrame, enterprises: pl.DataFrame) -> pl.DataFrame:
+    """Per register point since when it is on duty and neither its row nor its meter has changed, and for that
+    time the longest measured pair and the fastest plausible rise. Reads before `era_from` are never plain."""
     changed = meter_changes.group_by("point").agg(changed_after=pl.col("at").max() + 1)
     capacity = pl.col("capacity").fill_null(_LARGEST).clip(0, _LARGEST)  # null: no limit is known
     return (
@@ -113,11 +116,12 @@ def _eras(points: pl.DataFrame, meter_changes: pl.DataFrame) -> pl.DataFrame:
         .group_by("point", maintain_order=True)
         .last()
         .join(changed, on="point", how="left")
+        .join(enterprises.select("enterprise", "active_from", "active_to"), on="enterprise", how="left")
         .select(
             "point",
-            # A point that has ended is looked at closely, so that no read needs a comparison with its end.
-            era_from=pl.when(pl.col("valid_to") >= FOREVER)
-            .then(pl.max_horizontal("valid_from", "changed_after"))
+            # What has ended is looked at closely, so that no read needs a comparison with an end.
+            era_from=pl.when(pl.col("valid_to") >= FOREVER, pl.col("active_to").is_null())
+            .then(pl.max_horizontal("valid_from", "changed_after", "active_from"))
             .otherwise(FOREVER),
             longest=3 * pl.col("cadence_s") // 2,
             most_per_s=capacity * 1000 // 3600,

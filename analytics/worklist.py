@@ -18,6 +18,7 @@ from nengshao.domain.time import DAY_S, accounting_day, day_start
 from nengshao.domain.units import PointKind
 from nengshao.frames import METER_CHANGES
 from nengshao.ports import DIRTY_SCHEMA
+from nengshao.registry import ENTERPRISES
 
 _PAIR: Final = ["enterprise", "day"]
 
@@ -90,7 +91,7 @@ def register_reach(
     do not agree: whether one of them is a spike is decided by its neighbours. A stock-take reaches from the
     one before it to the one after it.
     """
-    sifted = sifted_reads(readings.lazy(), points, METER_CHANGES.empty())
+    sifted = sifted_reads(readings.lazy(), points, METER_CHANGES.empty(), ENTERPRISES.empty())
     doubtful = implausible_pairs(sifted, points).collect()
     late = dirty.filter("late")
     # Most points have neither: what is far from cheap is done for the others only.

@@ -88,7 +88,7 @@ class Plant:
         assert lease is not None
         self.lease = lease
 
-    def seconds_of(self, first: int, end: int, *, days: int, judged: int) -> float:
+    def seconds_of(self, first: int, end: int, *, days: int, are_judged: bool) -> float:
         """Of one cycle after quarters first … end − 1 were stored and marked as ingest marks them."""
         for since in range(first, end, 96):
             self.store.write(reads_of(self.points, since, min(since + 96, end)))
@@ -100,7 +100,9 @@ class Plant:
         began = time.perf_counter()
         report = self.cycle.run_once(self.lease)
         seconds = time.perf_counter() - began
-        assert (report.days, report.judged) == (days * self.names.len(), judged * self.names.len())
+        at_least = self.names.len() * days, self.names.len() if are_judged else 0
+        if report.days < at_least[0] or report.judged < at_least[1]:
+            raise SystemExit(f"{report}: fewer than {at_least} days and judgements")
         return round(seconds, 3)
 
     def close(self) -> None:
@@ -112,10 +114,10 @@ def timed(folder: Path, points: pl.DataFrame, *, days: int, repeats: int) -> Tim
     """Cycles of one new quarter each, on the morning after `days` days, and the one of two the next night."""
     plant = Plant(folder, points)
     morning, night = days * 96 + 33, days * 96 + 96 + 8
-    history = plant.seconds_of(0, morning, days=days + 1, judged=1)
+    history = plant.seconds_of(0, morning, days=days + 1, are_judged=True)
     new = range(morning, morning + repeats)
-    cycles = [plant.seconds_of(quarter, quarter + 1, days=1, judged=0) for quarter in new]
-    published = plant.seconds_of(morning + repeats, night, days=2, judged=1)
+    cycles = [plant.seconds_of(quarter, quarter + 1, days=1, are_judged=False) for quarter in new]
+    published = plant.seconds_of(morning + repeats, night, days=2, are_judged=True)
     day = plant.state.enterprise_days([plant.names[0]], m.DAY + days, m.DAY + days + 1)
     assert day["published"].item()
     assert day["calorific_g"].item() is not None

@@ -49,7 +49,7 @@ def series(rise: list[int], gap: list[int]) -> list[tuple[int, int]]:
 
 def deltas(frame: pl.DataFrame) -> pl.DataFrame:
     registry = m.registry(m.points(m.point(1)))
-    reads = sifted_reads(frame.lazy(), registry.points, registry.meter_changes)
+    reads = sifted_reads(frame.lazy(), registry.points, registry.meter_changes, registry.enterprises)
     return segments_of_registers(reads, registry).collect(engine="streaming").sort("start")
 
 
@@ -108,7 +108,8 @@ def test_what_sifting_leaves_out_would_have_said_nothing_else(seed: int, count: 
     registry = world.registry
     points, changes = registry.points, registry.meter_changes
     duties = point_duties(points, registry.enterprises, as_of=m.T0 + 99 * D)
-    sifted = sifted_reads(world.readings.lazy(), points, changes).collect().lazy()
+    sifted = sifted_reads(world.readings.lazy(), points, changes, registry.enterprises)
+    sifted = sifted.collect().lazy()
     every = world.readings.lazy().filter("valid").select("point", "ts", "value", is_plain=pl.lit(value=False))
 
     def events(reads: pl.LazyFrame) -> pl.DataFrame:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import polars as pl
@@ -12,6 +12,7 @@ from nengshao.frames import READINGS, VIRTUAL_TERMS
 from nengshao.registry import Registry
 from tests.support import metering as m
 
+_DAY = 86_400
 Rows = list[tuple[int, int, int, int, bool, int]]
 
 
@@ -42,7 +43,12 @@ def registers(rng: random.Random, reads: int) -> World:
         if rng.random() < 0.4:
             at = {m.T0 + rng.randint(0, reads) * cadence + rng.choice([0, 300]) for _ in range(2)}
             changes += [(point, t, rng.randint(0, 10**9), rng.randint(0, 10**9)) for t in sorted(at)]
-    return World(m.registry(m.points(*specs), meter_changes=m.changes(*changes)), _frame(rows))
+    activity = m.enterprises(
+        active_from=m.T0 + rng.choice([0, 0, rng.randint(1, 3 * _DAY)]),
+        active_to=rng.choice([None, None, m.T0 + rng.randint(4 * _DAY, 9 * _DAY)]),
+    )
+    registry = m.registry(m.points(*specs), meter_changes=m.changes(*changes), enterprises=activity)
+    return World(registry, _frame(rows))
 
 
 def _dated(rng: random.Random, point: int, spec: dict[str, Any], cut: int) -> list[dict[str, Any]]:
@@ -81,13 +87,12 @@ def everything(rng: random.Random) -> World:
     """About ten days of registers, and amounts by the quarter, day and month, a power, a store, and a virtual
     point of them; some of them implausible, missing or told all day long."""
     world = registers(rng, 900)
-    day = 86_400
     kinds: dict[int, tuple[dict[str, Any], int, int, int]] = {
         11: ({"kind": "amount"}, 900, 250_000_000, 400),
-        12: ({"kind": "amount", "stat_type": 1, "cadence_s": None}, day, 24_000_000_000, 12),
-        13: ({"kind": "amount", "stat_type": 2, "cadence_s": None, "capacity": None}, 31 * day, 10**12, 1),
+        12: ({"kind": "amount", "stat_type": 1, "cadence_s": None}, _DAY, 24_000_000_000, 12),
+        13: ({"kind": "amount", "stat_type": 2, "cadence_s": None, "capacity": None}, 31 * _DAY, 10**12, 1),
         14: ({"kind": "power", "cadence_s": 1800}, 1800, 1_000_000_000, 300),
-        15: ({"kind": "stock", "stat_type": 1, "cadence_s": None}, day, 10**12, 10),
+        15: ({"kind": "stock", "stat_type": 1, "cadence_s": None}, _DAY, 10**12, 10),
     }  # fmt: skip
     specs = [m.point(point, **more) for point, (more, *_) in kinds.items()]
     rows: Rows = []
@@ -103,10 +108,8 @@ def everything(rng: random.Random) -> World:
         [(19, 1, 2, 1, 0, None), (19, 11, -1, 3, 0, None)], schema=dict(VIRTUAL_TERMS.schema), orient="row"
     )
     virtual = m.point(19, kind="virtual", device="", role="sub")
-    registry = m.registry(
-        pl.concat([world.registry.points, m.points(*specs, virtual)]),
-        meter_changes=world.registry.meter_changes, virtual_terms=terms,
-    )  # fmt: skip
+    points = pl.concat([world.registry.points, m.points(*specs, virtual)])
+    registry = replace(world.registry, points=points, virtual_terms=terms)
     return World(registry, pl.concat([world.readings, _frame(rows)]).sort("point", "ts"))
 
 

@@ -21,7 +21,7 @@ def found(
     reads: pl.DataFrame, points: pl.DataFrame, changes: pl.DataFrame
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """SEGMENTS and EVENTS of reads, sorted."""
-    sifted = sifted_reads(reads.lazy(), points, changes)
+    sifted = sifted_reads(reads.lazy(), points, changes, m.enterprises())
     findings = register_findings(checked_reads(sifted, points, changes))
     segments = pl.concat([segments_of(findings), plain_segments(sifted)])
     return segments.collect().sort("point", "start"), events_of(findings).collect().sort(
