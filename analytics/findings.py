@@ -33,6 +33,7 @@ EVENTS: Final = Contract(
 - "rollover", "replacement": counted exactly, by the register's size, or by the registry's two reads;
 - "spike" (up or down): a read, or a run of them, was left out; "stuck": a stretch was bridged;
 - "fall", "implausible_rise": two reads cannot both be right, the time between them has no amount;
+- "uncertain_rise": in the time between them the register may have gone all the way round besides: likewise;
 - "ratio_change": another ratio or unit from there on, without the registry's two reads of that instant:
   likewise.
 

@@ -194,7 +194,7 @@ def _constants(asked: pl.DataFrame, stated: pl.DataFrame) -> pl.DataFrame:
 
 def _means(asked: pl.DataFrame, stated: pl.DataFrame, statistics: pl.DataFrame) -> pl.DataFrame:
     """Of one stated period its value; of several the mean by output, rounded half to even; null if they do
-    not fill the row's, or if the output of one of them is not known."""
+    not fill the row's, or if the output of one of them is not known. A mean rests on the outputs too."""
     parts = (
         asked.join(stated_periods(stated, asked.select(WINDOW).unique()), on=WINDOW)
         .filter(pl.col("unit") == pl.col("in_unit"))
@@ -205,7 +205,9 @@ def _means(asked: pl.DataFrame, stated: pl.DataFrame, statistics: pl.DataFrame) 
         )
     )  # fmt: skip
     output = quantity_over(statistics.filter(pl.col("indicator") == Indicator.OUTPUT), parts)
-    whole = output.filter(pl.col("reached_day") == pl.col("end_day")).select(*WINDOW, "quantity")
+    whole = output.filter(pl.col("reached_day") == pl.col("end_day")).select(
+        *WINDOW, "quantity", output_confirmed="is_confirmed"
+    )
     summed = (
         parts.join(whole, on=WINDOW, how="left")
         .group_by("row", "parameter")
@@ -217,12 +219,14 @@ def _means(asked: pl.DataFrame, stated: pl.DataFrame, statistics: pl.DataFrame) 
             output=wide("quantity").sum(),
             is_weighed=pl.col("quantity").is_not_null().all() & (pl.col("quantity").sum() > 0),
             is_confirmed=pl.col("is_confirmed").all(),
+            output_confirmed=pl.col("output_confirmed").all(),
         )
     )
     divisor = pl.when("is_weighed").then("output").otherwise(1)
     mean = pl.when("is_weighed").then(narrow(rounded_quotient(pl.col("product"), divisor)))
     value = pl.when(pl.col("periods") == 1).then(pl.col("value") * _MICRO_PER_MILLI).otherwise(mean)
-    return summed.select("row", "parameter", "is_confirmed", x=pl.when("is_whole").then(value))
+    is_confirmed = pl.col("is_confirmed") & (pl.col("output_confirmed") | (pl.col("periods") == 1))
+    return summed.select("row", "parameter", is_confirmed=is_confirmed, x=pl.when("is_whole").then(value))
 
 
 # --------------------------------------------------------------------------------------- corrections

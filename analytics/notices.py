@@ -6,13 +6,12 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-import polars as pl
-
 from analytics.explanation import UNCONFIRMED_LABEL
 from nengshao.domain.alerts import AlertState, Step, Transition
 from nengshao.domain.rules import Rule, Severity
 from nengshao.domain.time import local_text
 from nengshao.ports import Notice
+from nengshao.registry import Registry, named_subject, subject_names
 
 _TOLD: Final = {
     Step.HELD: ("fired", "{colour}预警", "{colour} alert"),
@@ -25,18 +24,31 @@ _TOLD: Final = {
 
 
 def notices_of(
-    transitions: Iterable[Transition], rules: Mapping[str, Rule], enterprises: pl.DataFrame, *, as_of: int
+    transitions: Iterable[Transition], rules: Mapping[str, Rule], registry: Registry, *, as_of: int
 ) -> list[Notice]:
     """A notice for every alert that fires or gets worse, and for the end of every one that had fired."""
-    names = dict(enterprises.select("enterprise", "name").iter_rows())
-    return [
-        _notice(step, rules.get(step.alert.rule), names.get(step.alert.enterprise, ""), as_of)
+    told = [
+        step
         for step in transitions
         if step.reason in _TOLD and AlertState.FIRING in (step.before, step.alert.state)
     ]
+    if not told:
+        return []
+    names = dict(registry.regions.select("code", "name").iter_rows())
+    names |= dict(registry.enterprises.select("enterprise", "name").iter_rows())
+    below = subject_names(registry, {step.alert.enterprise for step in told})
+    notices = []
+    for step in told:
+        enterprise = step.alert.enterprise
+        subject = named_subject(step.alert.subject, below[enterprise])
+        rule, name = rules.get(step.alert.rule), names.get(enterprise, "")
+        notices.append(_notice(step, rule, (name or enterprise, subject), as_of))
+    return notices
 
 
-def _notice(step: Transition, rule: Rule | None, name: str, as_of: int) -> Notice:
+def _notice(step: Transition, rule: Rule | None, names: tuple[str, str], as_of: int) -> Notice:
+    """`names`: what people call the enterprise or region, and what is judged of it."""
+    name, judged = names
     alert = step.alert
     reason, word_zh, word_en = _TOLD[step.reason]
     severity = Severity(alert.severity)
@@ -48,8 +60,8 @@ def _notice(step: Transition, rule: Rule | None, name: str, as_of: int) -> Notic
     summary_zh, summary_en = (rule.summary_zh, rule.summary_en) if rule else (alert.rule, alert.rule)
     moment = local_text(alert.seen_at)
     lines = [
-        f"{name or alert.enterprise}：{word_zh}，{summary_zh}（{alert.subject}），截至 {moment}",
-        f"{alert.enterprise}: {word_en}, {summary_en} ({alert.subject}), as of {moment}",
+        f"{name}（{alert.enterprise}）：{word_zh}，{summary_zh}（{judged}），截至 {moment}",
+        f"{name} ({alert.enterprise}): {word_en}, {summary_en} ({judged}), as of {moment}",
     ]
     if not alert.is_confirmed:
         lines.append(UNCONFIRMED_LABEL)
@@ -61,7 +73,7 @@ def _notice(step: Transition, rule: Rule | None, name: str, as_of: int) -> Notic
         enterprise=alert.enterprise,
         group=f"{alert.enterprise}/{alert.rule}",
         reason=reason,
-        subject=f"【{word_zh}】{name or alert.enterprise} {summary_zh} / {word_en}: {summary_en}",
+        subject=f"【{word_zh}】{name} {summary_zh} / {word_en}: {summary_en}",
         body="\n".join(lines),
         made_at=as_of,
     )

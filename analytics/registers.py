@@ -4,7 +4,8 @@ Every read that is not plain (`sifting`) is looked at with the read before and t
 wrong read between two that agree with each other (a spike or a dip) is left out and its neighbours are
 joined; so is a run of them, or a stretch in which the register stuck (`repairs`). What remains implausible
 has no amount: missing, with an event for a person to confirm. Nothing is guessed: a fall is a rollover only
-if the register's size and the point's capacity say so, a replacement or another ratio only if the registry
+if the register's size and the point's capacity say so, a rise is exact only if the register cannot have gone
+round besides, a replacement or another ratio only if the registry
 has the two reads of that instant.
 
 `REACH` says how far a read's influence goes, so that whoever computes a part of a series knows how many
@@ -62,7 +63,8 @@ def _quality() -> pl.Expr:
 
 
 def _event_of_pair() -> pl.Expr:
-    falls = pl.col("value") < pl.col("before")
+    rise = wide("value") - wide("before")
+    falls, fits = rise < 0, rise * 3600 <= wide("capacity") * 1000 * (pl.col("ts") - pl.col("start"))
     return (
         pl.when(pl.col("bridged").is_not_null())
         .then("bridged")
@@ -70,6 +72,8 @@ def _event_of_pair() -> pl.Expr:
         .then(pl.when(falls).then(pl.lit("rollover")))
         .when(falls)
         .then(pl.lit("fall"))
+        .when(fits)
+        .then(pl.lit("uncertain_rise"))
         .otherwise(pl.lit("implausible_rise"))
     )
 
@@ -207,17 +211,19 @@ def _follows_on() -> pl.Expr:
 
 
 def _agrees(before: pl.Expr, since: pl.Expr, value: pl.Expr, ts: pl.Expr) -> pl.Expr:
-    """Whether two reads can both be right: a rise within capacity × time, or a rollover within it.
+    """Whether two reads can both be right, and say how much: a rise within capacity × time, or a rollover
+    within it, in a time too short for another turn of the register.
 
-    Where the time is long enough for the register to go round more than once, a fall says nothing: it may as
-    well be a reset, and how often it went round nobody knows.
+    Where a fall had the time for a whole turn it says nothing: it may as well be a reset. Where a rise had
+    the time for itself and a turn, how often it went round nobody knows.
     """
-    rise = wide(value) - wide(before)
-    counted = pl.when(rise < 0).then(rise + pl.col("register_modulus")).otherwise(rise)
+    rise, turn = wide(value) - wide(before), wide("register_modulus")
+    counted = pl.when(rise < 0).then(rise + turn).otherwise(rise)
     most = wide("capacity") * 1000 * (ts - since)  # 10⁻⁶ units × seconds/hour
     is_unlimited = pl.col("capacity").is_null() & (rise >= 0)
-    goes_round_once = (rise >= 0) | (most < wide("register_modulus") * 3600)
-    agrees = (counted >= 0) & (is_unlimited | ((counted * 3600 <= most) & goes_round_once))
+    again = pl.when(rise < 0).then(turn).otherwise(rise + turn)
+    is_certain = (most < again * 3600).fill_null(value=True)
+    agrees = (counted >= 0) & (is_unlimited | ((counted * 3600 <= most) & is_certain))
     return agrees.fill_null(value=False)
 
 

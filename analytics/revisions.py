@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from fractions import Fraction
+from itertools import combinations
 from typing import Any, Final
 
 import polars as pl
@@ -68,17 +70,34 @@ def _dated(blocks: pl.DataFrame) -> pl.DataFrame:
     return blocks.with_columns(day=accounting_day(pl.col("start")).cast(pl.Int32))
 
 
-def cause_of(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+Corrected = Mapping[str, Sequence[Fraction]]
+"""By factor id: everything the row has said under that id, oldest first."""
+
+
+def corrected_factors(restatements: Iterable[Mapping[str, Any]]) -> Corrected:
+    """The factor rows that were corrected under their own id. `restatements`: newest first."""
+    said: dict[str, list[Fraction]] = {}
+    for restatement in reversed(list(restatements)):
+        for change in restatement["changes"]:
+            if "per_unit" in change["fields"]:
+                sides = (Fraction(change[side]["per_unit"]) for side in ("before", "after"))
+                said.setdefault(change["factor"], []).extend(sides)
+    return said
+
+
+def cause_of(before: Mapping[str, Any], after: Mapping[str, Any], corrected: Corrected) -> str:
     """Why a day changed, by what of it changed: "factor" | "registry" | "late_data" | "correction".
 
-    Other factor rows, or another mass of the same amount: "factor". Another carrier, sign, weight, or time
-    on duty: "registry". Another coverage: "late_data". Other amounts over the same coverage: "correction".
+    Other factor rows, another mass of the same amount, or where nothing was measured another weight as a
+    corrected row makes it: "factor". Another carrier, sign, weight, or time on duty: "registry". Another
+    coverage: "late_data". Other amounts over the same coverage: "correction".
     """
     was, now = ({row["point"]: row for row in figures["point_days"]} for figures in (before, after))
     pairs = [(was[point], now[point]) for point in was if point in now]
     if was.keys() != now.keys():
         return "registry"
-    if any(_is_converted_anew(a, z, basis) for a, z in pairs for basis in Basis):
+    is_anew = (_is_weighed_anew(a, z, corrected) for a, z in pairs)
+    if any(_is_converted_anew(a, z, basis) for a, z in pairs for basis in Basis) or any(is_anew):
         return "factor"
     blocks = [
         (a, z) for a in before.get("blocks", ()) for z in after.get("blocks", ())
@@ -98,6 +117,17 @@ def _is_converted_anew(a: Mapping[str, Any], z: Mapping[str, Any], basis: Basis)
     is_same_amount = (a["carrier"], a["amount"]) == (z["carrier"], z["amount"])
     is_same_row = a[f"{basis}_factor"] == z[f"{basis}_factor"]
     return not is_same_row or (is_same_amount and a[f"{basis}_g"] != z[f"{basis}_g"])
+
+
+def _is_weighed_anew(a: Mapping[str, Any], z: Mapping[str, Any], corrected: Corrected) -> bool:
+    """Whether the weights differ, but not the expected amount: as one of the row's factors was corrected."""
+    was, now = a["weight_g_day"], z["weight_g_day"]
+    if was == now or None in (was, now):
+        return False
+    ids = {z[f"{basis}_factor"] for basis in (Basis.CALORIFIC, Basis.EQUIVALENT)}
+    pairs = [pair for name in ids for pair in combinations(corrected.get(name, ()), 2)]
+    # Each weight is expected × factor, rounded to a gram.
+    return any(p != q and abs(was * q - now * p) * 2 <= p + q for p, q in pairs)
 
 
 def _registered(row: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -12,7 +12,7 @@ from typing import Final
 
 import polars as pl
 
-from analytics.integers import milli_from_micro
+from analytics.integers import milli_from_micro, narrow, wide
 from analytics.intervals import LENGTH, Interval, bucket_of
 from analytics.repairs import LONGEST_RUN
 from analytics.specs import FOREVER, point_specs
@@ -108,6 +108,9 @@ def _spans_no_border(interval: Interval) -> pl.Expr:
 def _eras(points: pl.DataFrame, meter_changes: pl.DataFrame, enterprises: pl.DataFrame) -> pl.DataFrame:
     """Per register point since when it is on duty and neither its row nor its meter has changed, and for that
     time the longest measured pair and the fastest plausible rise. Reads before `era_from` are never plain."""
+    # Within this time no register goes round: what takes longer may have, and is looked at closely.
+    turn = (wide("register_modulus") * 3600 - 1) // (wide("capacity") * 1000)
+    longest = narrow(pl.min_horizontal(wide("cadence_s") * 3 // 2, turn))
     changed = meter_changes.group_by("point").agg(changed_after=pl.col("at").max() + 1)
     capacity = pl.col("capacity").fill_null(_LARGEST).clip(0, _LARGEST)  # null: no limit is known
     return (
@@ -123,7 +126,7 @@ def _eras(points: pl.DataFrame, meter_changes: pl.DataFrame, enterprises: pl.Dat
             era_from=pl.when(pl.col("valid_to") >= FOREVER, pl.col("active_to").is_null())
             .then(pl.max_horizontal("valid_from", "changed_after", "active_from"))
             .otherwise(FOREVER),
-            longest=3 * pl.col("cadence_s") // 2,
+            longest=longest,
             most_per_s=capacity * 1000 // 3600,
         )
     )

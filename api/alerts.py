@@ -18,6 +18,7 @@ from api.ports import Service, Services
 from nengshao.domain.alerts import Alert, AlertState
 from nengshao.domain.rules import Measure, Rule, Severity
 from nengshao.ports import StateStore
+from nengshao.registry import named_subject
 
 router = APIRouter(prefix="/v1/alerts", tags=["预警 alerts"])
 
@@ -39,7 +40,12 @@ class AlertSummary(BaseModel):
     rule: str = Field(description="规则名 / name of the rule")
     enterprise: str = Field(description="统一社会信用代码 / unified social credit code")
     enterprise_name: str | None = Field(description="企业名称；空：已不在登记表 / null: not registered now")
-    subject: str = Field(description="预警对象（配额或端设备）/ what is judged: a quota or a device")
+    subject: str = Field(
+        description="预警对象：配额、计量点或端设备 / what is judged: a quota, a point, a device"
+    )
+    subject_name: str = Field(
+        description="预警对象，以名称表示 / the same with the names of points and devices"
+    )
     state: AlertState = Field(description="状态 / state")
     state_zh: str = Field(description="状态（中文）/ state in Chinese")
     severity: Severity = Field(description="严重程度：yellow 黄 orange 橙 red 红 / severity, as a colour")
@@ -124,16 +130,18 @@ class AlertDetail(AlertSummary):
     )
 
 
-def alert_summary(alert: Alert, name: str | None) -> AlertSummary:
+def alert_summary(service: Service, alert: Alert) -> AlertSummary:
     """The alert as a list shows it."""
+    names = service.directory().subjects.get(alert.enterprise, {})
     labels = [] if alert.is_confirmed else [figures.NOT_EVIDENCE]
     severity = Severity(alert.severity)
     return AlertSummary(
         id=alert.alert_id,
         rule=alert.rule,
         enterprise=alert.enterprise,
-        enterprise_name=name,
+        enterprise_name=name_of(service, alert.enterprise),
         subject=alert.subject,
+        subject_name=named_subject(alert.subject, names),
         state=alert.state,
         state_zh=_STATE_ZH[alert.state],
         severity=severity,
@@ -277,7 +285,7 @@ def name_of(service: Service, subject: str) -> str | None:
 def list_alerts(service: Services, caller: Caller, query: Annotated[AlertQuery, InQuery()]) -> AlertPage:
     """按首次越限时间由新到旧 / newest first breach first."""
     page, last = page_of(read_page(service, caller, query), query.limit)
-    shown = [alert_summary(alert, name_of(service, alert.enterprise)) for alert in page]
+    shown = [alert_summary(service, alert) for alert in page]
     return AlertPage(alerts=shown, next=last.alert_id if last else None)
 
 
@@ -287,5 +295,5 @@ def show_alert(
 ) -> AlertDetail:
     """规则、依据、数字与单位、数据覆盖、历史 / rule, legal basis, figures with units, coverage, history."""
     alert, history, explanation = load_visible_alert(service.state, caller, alert_id)
-    summary = alert_summary(alert, name_of(service, alert.enterprise))
+    summary = alert_summary(service, alert)
     return alert_detail(summary, service.facts.rules.get(alert.rule), history, explanation)

@@ -50,9 +50,10 @@ class Reading(BaseModel):
 
 
 class Barometer(BaseModel):
-    """下辖各地区的晴雨表 / the regions within a region."""
+    """一个地区及其下辖各地区的晴雨表 / a region and the regions within it."""
 
     region: str
+    own: Reading = Field(description="本地区 / the region itself")
     regions: list[Reading]
 
 
@@ -133,8 +134,12 @@ def rules_for(rules: Mapping[str, Rule], region: str, rows: Sequence[Row]) -> li
 
 
 def read_barometer(service: Service, code: str) -> list[Reading]:
-    """How the regions within the region stand, by code."""
-    regions = [row for row in service.directory().regions.values() if row["parent"] == code]
+    """How the region stands, and after it those within, by code."""
+    known = service.directory().regions
+    within = sorted(
+        (row for row in known.values() if row["parent"] == code), key=lambda row: str(row["code"])
+    )
+    regions = [known[code], *within]
     codes = [row["code"] for row in regions]
     measures = service.state.measures(codes).to_dicts()
     rules = service.facts.rules
@@ -146,7 +151,7 @@ def read_barometer(service: Service, code: str) -> list[Reading]:
         and alert.subject.endswith(f"/{Indicator.GDP_COMPARABLE}")
     ]
     found = []
-    for region in sorted(regions, key=lambda row: str(row["code"])):
+    for region in regions:
         rows = targets_of([row for row in measures if row["enterprise"] == region["code"]])
         years = {_year(row["subject"]) for row in rows}
         own = [
@@ -156,8 +161,9 @@ def read_barometer(service: Service, code: str) -> list[Reading]:
     return found
 
 
-@router.get("/{code}/barometer", summary="晴雨表 / barometer of the regions within")
+@router.get("/{code}/barometer", summary="晴雨表 / barometer of the region and those within")
 def show_barometer(service: Services, caller: Caller, code: RegionCode) -> Barometer:
-    """下辖各地区能耗强度目标的红、橙、黄、绿；级另列 / colours; the printed level apart."""
+    """本地区与下辖各地区能耗强度目标的红、橙、黄、绿；级另列 / colours; the printed level apart."""
     service.region(caller, code)
-    return Barometer(region=code, regions=read_barometer(service, code))
+    own, *within = read_barometer(service, code)
+    return Barometer(region=code, own=own, regions=within)

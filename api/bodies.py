@@ -10,7 +10,8 @@ from fastapi import Request
 from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from api.errors import BadRequest, UnknownFormat, UploadEmpty, UploadTooLarge
+from api.errors import BadRequest, NotUtf8, UnknownFormat, UploadEmpty, UploadTooLarge
+from nengshao.tables import check_utf8
 
 MULTIPART: Final = "multipart/form-data"
 XLSX: Final = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
@@ -41,7 +42,7 @@ def format_of(content_type: str, filename: str | None) -> str:
 async def read_body(request: Request, most: int) -> Content:
     """The upload's bytes, from a form's `file` or the body itself.
 
-    Raises: UnknownFormat, UploadTooLarge, UploadEmpty, BadRequest (a form that cannot be read).
+    Raises: UnknownFormat, UploadTooLarge, UploadEmpty, NotUtf8, BadRequest (a form that cannot be read).
     """
     announced = request.headers.get("content-length", "")
     if announced.isdigit() and int(announced) > most:
@@ -56,6 +57,11 @@ async def read_body(request: Request, most: int) -> Content:
         raw = b"".join([chunk async for chunk in body])
     if not raw:
         raise UploadEmpty("内容为空", "no bytes")
+    if found == "csv":
+        try:
+            check_utf8(raw)
+        except ValueError as exc:
+            raise NotUtf8(str(exc)) from exc
     return Content(raw, found)
 
 

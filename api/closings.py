@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path
 from fastapi import Query as InQuery
@@ -13,11 +13,21 @@ from api import figures
 from api.auth import Caller, Principal
 from api.enterprises import Code
 from api.errors import AlreadyDecided, BadRequest, NotAllowed, NotFound, NotPossible
-from api.paging import EnterpriseFilter, Limit, Query
+from api.paging import (
+    CURSOR,
+    MOST_DAYS,
+    NEXT,
+    EnterpriseFilter,
+    Limit,
+    Query,
+    Window,
+    page_of,
+    window_between,
+)
 from api.ports import Row, Service, Services
 from api.revisions import CAUSES_ZH, Published, published_figures
 from nengshao.domain.errors import ConfigError
-from nengshao.domain.time import date_of, day_number
+from nengshao.domain.time import date_of, day_number, local_text
 
 router = APIRouter(prefix="/v1", tags=["结账 closings"])
 
@@ -78,6 +88,7 @@ class Proposals(BaseModel):
     """更正建议，由新到旧 / proposals, newest first."""
 
     proposals: list[Proposal]
+    next: int | None = Field(description=NEXT)
 
 
 class ProposalQuery(Query):
@@ -85,6 +96,7 @@ class ProposalQuery(Query):
 
     enterprise: EnterpriseFilter = None
     state: Annotated[str | None, Field(pattern="^(open|accepted|rejected|withdrawn)$")] = "open"
+    cursor: Annotated[int | None, Field(ge=1, lt=2**63, description=CURSOR)] = None
     limit: Limit = 100
 
 
@@ -93,6 +105,23 @@ class Decision(Body):
 
     accept: bool = Field(description="true 接受并更正数字 false 不接受 / whether its figures go into force")
     reason: Reason
+
+
+class PeriodDecision(Decision):
+    """对一个时期内全部待办建议的决定 / a decision on every open proposal of a period."""
+
+    first: dt.date = Field(description="起始核算日（含）/ first accounting day")
+    end: dt.date = Field(description="截止核算日（不含）/ accounting day after the last")
+
+
+class DecidedPeriod(BaseModel):
+    """本次决定的建议 / the proposals that were decided just now."""
+
+    enterprise: str
+    ids: list[int] = Field(description="逐项记录；空：没有待办的 / each is recorded; empty: none was open")
+    state: str = Field(description="accepted 已接受 rejected 不接受 / state")
+    decided_by: str
+    decided_at: dt.datetime
 
 
 class Decided(BaseModel):
@@ -141,17 +170,31 @@ def check_may_decide(caller: Principal, subject: str) -> None:
         raise NotAllowed("需要审核权限", "the right to decide is needed")
 
 
-def load_open_proposal(service: Service, caller: Principal, proposal_id: int) -> Row:
-    """An open proposal that the caller may see. Raises: NotFound."""
-    found = service.state.proposals(caller.scope(None), state="open", limit=MOST_OPEN)
-    row = next((row for row in found if row["proposal_id"] == proposal_id), None)
-    if row is None:
-        raise NotFound("没有这项待办的建议", "no such open proposal")
+def load_proposal(service: Service, caller: Principal, proposal_id: int) -> Row:
+    """A proposal that the caller may see. Raises: NotFound."""
+    row = service.state.proposal(proposal_id)
+    if row is None or not caller.may_see(row["enterprise"]):
+        raise NotFound("没有这项建议", "no such proposal")
     return row
 
 
-MOST_OPEN: Final = 100_000
-"""Among how many open proposals one is looked for."""
+def check_is_open(row: Row) -> None:
+    """Raises: AlreadyDecided, saying by whom, when and how."""
+    if row["state"] == "withdrawn":
+        raise AlreadyDecided(
+            "该建议已撤回：之后有了新的结果", "the proposal was withdrawn: something else came"
+        )
+    if row["state"] != "open":
+        by, at = row["decided_by"], local_text(row["decided_at"])
+        verdict_zh = {"accepted": "接受", "rejected": "不接受"}[row["state"]]
+        raise AlreadyDecided(f"该建议已由 {by} 于 {at} 决定：{verdict_zh}", f"{row['state']} by {by} at {at}")
+
+
+def period_of(first: dt.date, end: dt.date) -> Window:
+    """The accounting days from `first` up to `end`. Raises: BadRequest."""
+    if first >= end:
+        raise BadRequest("first 必须早于 end", "first must be before end")
+    return window_between(day_number(first), day_number(end), most=MOST_DAYS)
 
 
 @router.post("/enterprises/{code}/closings", status_code=201, summary="结账 / close a period")
@@ -159,12 +202,10 @@ def close_period(service: Services, caller: Caller, code: Code, body: NewClosing
     """冻结已发布的数字，之后的变化成为待接受的建议；须每天都已发布且未结账 / freezes what is published."""
     service.enterprise(caller, code)
     check_may_decide(caller, code)
-    if body.first >= body.end:
-        raise BadRequest("first 必须早于 end", "first must be before end")
-    first, end = day_number(body.first), day_number(body.end)
+    days = period_of(body.first, body.end)
     at = service.clock.now()
     try:
-        number = service.state.close_period(code, first, end, caller.name, body.reason, at)
+        number = service.state.close_period(code, days.first, days.end, caller.name, body.reason, at)
     except ConfigError as exc:
         raise NotPossible(exc) from exc
     return next(closing_of(row) for row in service.state.closings(code) if row["closing_id"] == number)
@@ -184,9 +225,33 @@ def list_proposals(
     """默认只列待办的 / open ones unless asked otherwise."""
     scope = caller.scope(query.enterprise)
     rows: list[Any] = [] if scope == [] else list(
-        service.state.proposals(scope, state=query.state, limit=query.limit)
+        service.state.proposals(scope, state=query.state, before=query.cursor, limit=query.limit + 1)
     )  # fmt: skip
-    return Proposals(proposals=[proposal_of(row) for row in rows])
+    page, last = page_of(rows, query.limit)
+    return Proposals(proposals=[proposal_of(row) for row in page], next=last["proposal_id"] if last else None)
+
+
+@router.post(
+    "/enterprises/{code}/proposals/decisions", summary="成批决定更正建议 / decide on a period's proposals"
+)
+def decide_proposals(service: Services, caller: Caller, code: Code, body: PeriodDecision) -> DecidedPeriod:
+    """时期内全部待办的建议一并接受或不接受，要么全部要么全不；与之共用一个块的一并决定；再次提交不再改变什么
+    / all open proposals of the period or none, with what shares a block with them; again: no change.
+    """
+    service.enterprise(caller, code)
+    check_may_decide(caller, code)
+    days = period_of(body.first, body.end)
+    at = service.clock.now()
+    ids = service.state.decide_proposals(
+        code, days.first, days.end, accept=body.accept, by=caller.name, reason=body.reason, at=at
+    )
+    return DecidedPeriod(
+        enterprise=code,
+        ids=ids,
+        state="accepted" if body.accept else "rejected",
+        decided_by=caller.name,
+        decided_at=figures.moment(at),
+    )
 
 
 @router.post("/proposals/{proposal_id}/decision", summary="决定一项更正建议 / decide on a proposal")
@@ -194,14 +259,15 @@ def decide_proposal(
     service: Services, caller: Caller, proposal_id: Annotated[int, Path(ge=1, lt=2**63)], body: Decision
 ) -> Decided:
     """接受则其数字生效并记为更正；与之共用一个块的建议一并决定 / accepting puts its figures in force."""
-    row = load_open_proposal(service, caller, proposal_id)
+    row = load_proposal(service, caller, proposal_id)
     check_may_decide(caller, row["enterprise"])
+    check_is_open(row)
     at = service.clock.now()
     is_done = service.state.decide_proposal(
         proposal_id, accept=body.accept, by=caller.name, reason=body.reason, at=at
     )
-    if not is_done:
-        raise AlreadyDecided("该建议已不在待办", "the proposal is not open any more")
+    if not is_done:  # somebody was quicker
+        check_is_open(load_proposal(service, caller, proposal_id))
     return Decided(
         id=proposal_id,
         state="accepted" if body.accept else "rejected",

@@ -65,6 +65,14 @@ class UnknownFormat(ApiError):
     """The upload is none of the formats that are read."""
 
 
+class NotUtf8(ApiError):
+    """A CSV file in another encoding; the reason says where."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("文件不是 UTF-8", "not UTF-8")
+        self.detail = reason
+
+
 class RowsNotValid(ApiError):
     """Rows that cannot be taken; a line for each thing that is wrong with them."""
 
@@ -114,6 +122,7 @@ ANSWERS: Final[Mapping[type[Exception], Answer]] = {
     UploadTooLarge: Answer(413, "upload-too-large", "Upload too large", "上传内容过大"),
     UnknownFormat: Answer(415, "unknown-format", "Unknown upload format", "无法识别的上传格式"),
     UploadEmpty: Answer(422, "upload-empty", "Empty upload", "上传内容为空"),
+    NotUtf8: Answer(422, "not-utf-8", "File not in UTF-8", "文件不是 UTF-8"),
     RowsNotValid: Answer(422, "rows", "Rows not valid", "数据不符合要求"),
     BadRequest: Answer(422, "bad-request", "Request cannot be answered", "请求无法处理"),
     RequestValidationError: Answer(422, "validation", "Parameters not valid", "参数不符合要求"),
@@ -181,7 +190,9 @@ def _detail(error: Exception) -> str:
 
 
 def _field_problems(found: Sequence[Any]) -> list[FieldProblem]:
-    return [FieldProblem(loc=list(item["loc"]), msg=item["msg"]) for item in found]
+    return [
+        FieldProblem(loc=list(item["loc"]), msg=item["msg"].removeprefix("Value error, ")) for item in found
+    ]
 
 
 def headers_of(error: Exception) -> dict[str, str]:

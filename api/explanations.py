@@ -17,7 +17,7 @@ from api.enterprises import Code
 from api.errors import BadRequest, NotFound
 from api.intensity import IntensityBasis
 from api.masses import read_days
-from api.paging import MOST_DAYS, Days, Window, window_of
+from api.paging import MOST_DAYS, Days, Period, Window, window_of
 from api.ports import Asked, Frames, Row, Service, Services
 from nengshao.domain.codes import is_region_code
 from nengshao.domain.factors import Basis
@@ -91,7 +91,7 @@ class ExplanationQuery(Days):
     denominator: Annotated[str | None, Field(max_length=200, description="强度的分母 / of the intensity")] = (
         None
     )
-    period: Annotated[str | None, Field(max_length=7, description="强度的时期 / of the intensity")] = None
+    period: Period | None = Field(None, description="强度的时期：年或月 / of the intensity")
     subject: Annotated[str | None, Field(max_length=300, description="指标的对象 / of the measure")] = None
 
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from api import figures
 from api.auth import Caller
 from api.enterprises import Code
-from api.paging import NEXT, Limit, Offset, Query, slice_of
+from api.paging import NEXT, Limit, Offset, Period, Query, slice_of
 from api.ports import Row, Service, Services
 from nengshao.domain.targets import IntensityState
 from nengshao.domain.time import date_of
@@ -47,7 +47,10 @@ class Limits(BaseModel):
         description="同上，按全部产量折吨标准煤 tce / the same for all that was made, tce"
     )
     problem: str = Field(description="为何无法判定，如 missing:参数；空串：没有问题 / why it cannot be said")
-    is_confirmed: bool = Field(description="限额与修正参数均已确认 / norm and parameters are confirmed")
+    is_confirmed: bool = Field(
+        description="限额、修正参数、系数与产量均已确认 / everything that it rests on is confirmed"
+    )
+    label: str | None = Field(description="标注 / label to be shown with grade and gap")
 
 
 class Intensity(BaseModel):
@@ -94,9 +97,7 @@ class IntensityQuery(Query):
     """Which figures."""
 
     year: Annotated[int | None, Field(ge=1990, le=2200, description="不给则全部年度 / default: all")] = None
-    period: Annotated[str | None, Field(max_length=7, description="如 2025、2025-03 / a year or month")] = (
-        None
-    )
+    period: Period | None = Field(None, description="如 2025、2025-03 / a year or month")
     denominator: Annotated[str | None, Field(max_length=200)] = None
     basis: IntensityBasis | None = None
     scope: Scope = Field(Scope.TOTAL, description="统计口径 / what is counted")
@@ -130,7 +131,8 @@ def intensity_of(row: Row, name: str | None, problem: str) -> Intensity:
 
 
 def limits_of(row: Row, problem: str) -> Limits:
-    """What the norm of an INTENSITY row says of it."""
+    """What the norm of an INTENSITY row says of it: no surer than the intensity that it judges."""
+    is_confirmed = bool(row["norm_confirmed"] and row["is_confirmed"])
     return Limits(
         norm=row["norm"],
         **{f"level_{level}": row[f"limit_{level}"] for level in (1, 2, 3)},
@@ -140,7 +142,8 @@ def limits_of(row: Row, problem: str) -> Limits:
         gap=row["gap"],
         gap_t=figures.tonnes(row["gap_g"]),
         problem=problem,
-        is_confirmed=bool(row["norm_confirmed"]),
+        is_confirmed=is_confirmed,
+        label=figures.label_for(is_confirmed),
     )
 
 

@@ -12,6 +12,7 @@ from fastapi import Query as InQuery
 from pydantic import BaseModel, Field
 
 from api.auth import Caller
+from api.errors import BadRequest
 from api.paging import EnterpriseFilter, Query
 from api.ports import Row, Service, Services
 from nengshao.domain.readings import Outcome
@@ -100,10 +101,15 @@ class LedgerQuery(Query):
 
 
 def read_ledger(service: Service, scope: Sequence[str] | None, query: LedgerQuery) -> list[Row]:
-    """Ledger rows of the enterprises in `scope` (None: of all), sorted as the store sorts them."""
+    """Ledger rows of the enterprises in `scope` (None: of all), sorted as the store sorts them.
+
+    Raises: BadRequest if there is no day between `from` and `to`.
+    """
     wanted: Sequence[str | None] = [None] if scope is None else scope
     first = None if query.since is None else day_number(query.since)
     end = None if query.to is None else day_number(query.to)
+    if first is not None and end is not None and first >= end:
+        raise BadRequest("from 必须早于 to", "from must be before to")
     rows: list[Row] = []
     for code in wanted:
         rows.extend(service.state.ledger(enterprise=code, from_day=first, to_day=end).iter_rows(named=True))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Final, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from api.errors import BadRequest
 from nengshao.domain.time import date_of, day_number, day_start
@@ -16,6 +17,16 @@ MAX_LIMIT: Final = 1000
 
 MOST_DAYS: Final = 3660
 """Longest window of what is summed up: ten years."""
+
+
+def _year_or_month(text: str) -> str:
+    """Raises: ValueError if it is neither, so that a slip of the pen is not answered with an empty list."""
+    if re.fullmatch(r"(199\d|2[01]\d\d)(-(0[1-9]|1[0-2]))?", text, re.ASCII) is None:
+        raise ValueError("须为年或月，如 2025、2025-03 / must be a year or a month, as in 2025, 2025-03")
+    return text
+
+
+Period = Annotated[str, AfterValidator(_year_or_month)]
 
 Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT, description="每页条数 / rows per page")]
 EnterpriseFilter = Annotated[
@@ -75,6 +86,11 @@ def window_of(asked: Days, *, last_day: int, days: int, most: int) -> Window:
     """
     end = last_day + 1 if asked.to is None else day_number(asked.to)
     first = end - days if asked.since is None else day_number(asked.since)
+    return window_between(first, end, most=most)
+
+
+def window_between(first: int, end: int, *, most: int) -> Window:
+    """The days from `first` up to `end`. Raises: BadRequest as `window_of` does."""
     if first < _FIRST_DAY or end > _LAST_DAY:
         raise BadRequest("日期须在 1990 至 2200 年之间", "dates must be between 1990 and 2200")
     if first >= end:

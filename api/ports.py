@@ -18,7 +18,7 @@ from nengshao.domain.norms import NormTable
 from nengshao.domain.rules import Measure, Rule
 from nengshao.domain.units import Scope
 from nengshao.ports import Clock, ReadingStore, ResultStore, StateStore
-from nengshao.registry import Registry
+from nengshao.registry import Registry, SubjectNames, subject_names
 from nengshao.telemetry import Telemetry
 
 Row = Mapping[str, Any]
@@ -110,12 +110,14 @@ class ApiFacts:
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """One registry snapshot by name: rows of enterprises, regions, and points (all dates) per enterprise."""
+    """One registry snapshot by name: rows of enterprises, regions, and points (all dates) per enterprise;
+    `subjects`: per enterprise, what people call what is judged."""
 
     version: int = -1
     enterprises: Mapping[str, Row] = field(default_factory=dict)
     points: Mapping[str, list[Row]] = field(default_factory=dict)
     regions: Mapping[str, Row] = field(default_factory=dict)
+    subjects: Mapping[str, SubjectNames] = field(default_factory=dict)
 
     def names(self, enterprise: str) -> dict[int, str]:
         """Tag of each of the enterprise's points by its id: what answers call a point."""
@@ -147,7 +149,8 @@ def directory_of(registry: Registry) -> Directory:
         points[row["enterprise"]].append(row)
     enterprises = {row["enterprise"]: row for row in registry.enterprises.iter_rows(named=True)}
     regions = {row["code"]: row for row in registry.regions.iter_rows(named=True)}
-    return Directory(registry.version, enterprises, points, regions)
+    subjects = subject_names(registry, enterprises)
+    return Directory(registry.version, enterprises, points, regions, subjects)
 
 
 class Service:

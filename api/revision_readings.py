@@ -1,4 +1,7 @@
-"""The readings behind a revision: every stored version of them, those uploaded since marked."""
+"""The readings behind a revision: every stored version of them, those uploaded since marked.
+
+A reading keeps no time of arrival, only when it was uploaded: its version.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,7 @@ from api.enterprises import Code
 from api.errors import NotFound
 from api.paging import Window
 from api.ports import Row, Service, Services, tag_of
-from nengshao.domain.readings import StatType
-from nengshao.domain.time import DAY_S, day_number
+from nengshao.domain.time import day_number, day_start
 from nengshao.domain.units import Carrier, Unit
 from nengshao.frames import WINNER_ORDER
 
@@ -37,7 +39,7 @@ class ReadingVersion(BaseModel):
     unit: Unit
     valid: bool = Field(description="有效标志；无效的保留但不计 / what is not valid is kept, never counted")
     is_winner: bool = Field(description="现行版本 / the version that counts")
-    is_new: bool = Field(description="上一次更正之后（没有则：逾期）才上传 / uploaded since, or too late")
+    is_new: bool = Field(description="所更正的数字算出之后才上传 / uploaded since the figure was computed")
 
 
 class RevisionReadings(BaseModel):
@@ -47,7 +49,7 @@ class RevisionReadings(BaseModel):
     date: dt.date
     seq: int
     since: dt.datetime | None = Field(
-        description="上一次更正的时间；空：没有 / the revision before; null: none"
+        description="所更正的数字何时算出；空：原无数字 / when the figure replaced was computed; null: none"
     )
     made_at: dt.datetime
     readings: list[ReadingVersion] = Field(description="新上传的在前 / new ones first")
@@ -78,7 +80,7 @@ def read_versions(service: Service, points: Iterable[int], window: Window) -> Se
 
 
 def reading_versions(
-    rows: Iterable[Row], points: Mapping[int, Row], *, since: int | None, made_at: int
+    rows: Iterable[Row], points: Mapping[int, Row], *, since: int, made_at: int
 ) -> list[ReadingVersion]:
     """READINGS rows as they are shown; `points`: a POINTS row of each. New ones first."""
     rows = list(rows)
@@ -99,7 +101,7 @@ def reading_versions(
                 unit=Carrier(point["carrier"]).unit,
                 valid=row["valid"],
                 is_winner=best[row["point"], row["ts"]] == tuple(row[name] for name in WINNER_ORDER),
-                is_new=(_due(row, point) if since is None else since) < row["version"] <= made_at,
+                is_new=since < row["version"] <= made_at,
             )
         )
     return sorted(
@@ -107,22 +109,12 @@ def reading_versions(
     )
 
 
-_PERIOD_S: Final = {StatType.DAY: DAY_S, StatType.MONTH: 31 * DAY_S, StatType.YEAR: 366 * DAY_S}
-
-
-def _due(row: Row, point: Row) -> int:
-    """Until when the reading was in time: its period and the point's grace after it."""
-    period_s = _PERIOD_S.get(StatType(point["stat_type"]), point["cadence_s"])
-    return int(row["ts"] + period_s + point["grace_s"])
-
-
-def load_revision(service: Service, code: str, day: int, seq: int) -> tuple[Row, int | None]:
-    """A revision, and when the one before it was made. Raises: NotFound."""
-    revisions = {row["seq"]: row for row in service.state.revisions(code, day, day + 1)}
-    if seq not in revisions:
-        raise NotFound("没有这次更正", "no such revision")
-    before = revisions.get(seq - 1)
-    return revisions[seq], None if before is None else before["made_at"]
+def load_revision(service: Service, code: str, day: int, seq: int) -> Row:
+    """A revision of a day. Raises: NotFound."""
+    for row in service.state.revisions(code, day, day + 1):
+        if row["seq"] == seq:
+            return row
+    raise NotFound("没有这次更正", "no such revision")
 
 
 @router.get(
@@ -134,18 +126,20 @@ def list_revision_readings(
     """有变化的计量点当日（及前后各一条）读数的全部版本 / all versions of the changed points' readings."""
     service.enterprise(caller, code)
     day = day_number(date)
-    revision, since = load_revision(service, code, day, seq)
+    revision = load_revision(service, code, day, seq)
+    since = revision["replaced_at"]
     points = {row["point"]: row for row in service.directory().points.get(code, [])}
     terms = service.state.registry().virtual_terms.iter_rows(named=True)
     wanted = changed_points(revision, terms) & points.keys()
     rows = read_versions(service, wanted, Window(day, day + 1)) if wanted else []
-    shown = reading_versions(rows, points, since=since, made_at=revision["made_at"])
+    made_at = revision["made_at"]
+    shown = reading_versions(rows, points, since=day_start(day) if since is None else since, made_at=made_at)
     return RevisionReadings(
         enterprise=code,
         date=date,
         seq=seq,
         since=figures.instant(since),
-        made_at=figures.moment(revision["made_at"]),
+        made_at=figures.moment(made_at),
         readings=shown[:MOST_READINGS],
         is_cut=len(shown) > MOST_READINGS,
     )

@@ -69,6 +69,7 @@ _OWN_PROBLEMS: Final[dict[tuple[str, str], dict[str, str]]] = {
     ("/v1/statistics/decisions", "post"): {"403": _NOT_ALLOWED, "409": "无法办理 / not possible"},
     ("/v1/enterprises/{code}/closings", "post"): {"403": _NOT_ALLOWED, "409": "无法结账 / not possible"},
     ("/v1/enterprises/{code}/meter-events/confirmations", "post"): {"403": _NOT_ALLOWED},
+    ("/v1/enterprises/{code}/proposals/decisions", "post"): {"403": _NOT_ALLOWED},
     ("/v1/proposals/{proposal_id}/decision", "post"): {"403": _NOT_ALLOWED, "409": "已经办理 / decided"},
     ("/v1/quarantine/{entry_id}/replay", "post"): {"409": "无法重放 / cannot be replayed"},
 }

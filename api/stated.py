@@ -6,22 +6,31 @@ Every problem of every row is told at once; a file with one is refused as a whol
 from __future__ import annotations
 
 import datetime as dt
-import io
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-import polars as pl
-
 from api.bodies import Content
 from api.errors import RowsNotValid
 from nengshao.domain.codes import is_region_code
-from nengshao.domain.norms import NormTable
+from nengshao.domain.norms import NormTable, ParameterKind
 from nengshao.domain.targets import Indicator, StatisticState
-from nengshao.domain.time import accounting_day, day_number
+from nengshao.domain.time import accounting_day, date_of, day_number
 from nengshao.domain.units import MILLI, Scope
 from nengshao.registry import Registry
-from nengshao.registry_cells import CODE, INSTANT, REQUIRED, SUBJECT, TEXT, Cell, number, one_of, scaled
+from nengshao.registry_cells import (
+    CODE,
+    INSTANT,
+    PERIOD,
+    REQUIRED,
+    SUBJECT,
+    TEXT,
+    Cell,
+    number,
+    one_of,
+    scaled,
+)
+from nengshao.tables import FIRST_ROW, read_table
 
 MOST_ROWS: Final = 10_000
 _MOST_PROBLEMS: Final = 100
@@ -32,19 +41,30 @@ KEY: Final = ("subject", "indicator", "item", "first_day", "end_day")
 
 Row = Mapping[str, Any]
 
-_DATE: Final = Cell(lambda text: accounting_day(INSTANT.read(text)))
+_DATE: Final = Cell(lambda text: accounting_day(INSTANT.read(text)), empty=None)
 CELLS: Final[dict[str, Cell]] = {
     "subject": SUBJECT,
     "indicator": one_of(Indicator),
     "item": CODE.or_empty(""),
     "first": _DATE,
     "end": _DATE,
+    "last": _DATE,
+    "period": PERIOD.or_empty(),
     "value": scaled(number(least=None), MILLI),
     "unit": CODE,
     "source": TEXT,
     "state": one_of(StatisticState).or_empty(""),
 }
-"""The columns of a table of statistics. `end` is the day after the last; `state` is for regions."""
+"""The columns of a table of statistics; `state` is for regions.
+
+A row says its period in one of three ways: `first` and `end`, the day after the last; `first` and `last`, the
+last day itself; or `period`, a year, quarter or month.
+"""
+
+_ONE_WAY: Final = (
+    "期间须为三者之一：first 与 end（不含该日）、first 与 last（含该日）、period（如 2025-03、2025Q1、2025）"
+    " / the period must be one of: first and end (exclusive), first and last (inclusive), period"
+)
 
 _VALUE_UNITS: Final = ("CNY", "1e4CNY", "1e8CNY")
 _VALUES: Final = (
@@ -64,7 +84,8 @@ _UNITS: Final[dict[Indicator, tuple[str, ...]]] = {
 
 
 def rows_of(content: Content) -> list[Row]:
-    """The rows of an upload: subject, indicator, item, first_day, end_day, value (10⁻³), unit, source, state.
+    """The rows of an upload: subject, indicator, item, first_day, end_day, value (10⁻³), unit, source, state,
+    and which row it is: of a list counted from 1, of a table its line in the file.
 
     Raises: RowsNotValid.
     """
@@ -72,23 +93,27 @@ def rows_of(content: Content) -> list[Row]:
     if not texts or len(texts) > MOST_ROWS:
         raise RowsNotValid([f"须有 1 至 {MOST_ROWS} 行 / there must be 1 to {MOST_ROWS} rows"])
     problems: list[str] = []
-    rows = [_read(line, text, problems) for line, text in enumerate(texts, start=1)]
+    rows = [_read(line, text, problems) for line, text in texts]
     _refuse(problems)
     return rows
 
 
-def check(rows: Sequence[Row], registry: Registry, norms: NormTable) -> None:
-    """Raises: RowsNotValid with every row that states what its subject cannot, in another unit, or twice."""
+def check(rows: Sequence[Row], registry: Registry, norms: NormTable, today: int) -> None:
+    """Raises: RowsNotValid with every row that states what its subject cannot, in another unit, twice, or of
+    a period that has not ended by the beginning of `today`.
+    """
     units = _units_of(registry, norms)
     seen: set[tuple[Any, ...]] = set()
     problems: list[str] = []
-    for line, row in enumerate(rows, start=1):
+    for row in rows:
         wrong = list(_problems_of(row, units))
+        if row["end_day"] > today and not _is_constant(row, norms):
+            wrong.append(f"期间尚未结束（至 {date_of(row['end_day'] - 1)}）/ the period has not ended yet")
         key = tuple(row[name] for name in KEY)
         if key in seen:
             wrong.append("同一期间报了两次 / the same period twice")
         seen.add(key)
-        problems += [f"第 {line} 行 row {line}: {each}" for each in wrong]
+        problems += [f"第 {row['line']} 行 row {row['line']}: {each}" for each in wrong]
     _refuse(problems)
 
 
@@ -100,31 +125,28 @@ def _refuse(problems: Sequence[str]) -> None:
 # ------------------------------------------------------------------------------------------ reading
 
 
-def _json_rows(raw: bytes) -> list[Mapping[str, str]]:
+def _json_rows(raw: bytes) -> list[tuple[int, Mapping[str, str]]]:
     try:
         rows = json.loads(raw, parse_float=str, parse_int=str)
     except (ValueError, RecursionError) as exc:
         raise RowsNotValid(["不是有效的 JSON / not JSON"]) from exc
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise RowsNotValid(["须为对象的列表 / must be a list of objects"])
-    return [{key: "" if value is None else str(value) for key, value in row.items()} for row in rows]
-
-
-def _table_rows(content: Content) -> list[Mapping[str, str]]:
-    try:
-        if content.format == "csv":
-            table = pl.read_csv(io.BytesIO(content.raw), infer_schema=False)
-        else:
-            table = pl.read_excel(io.BytesIO(content.raw), infer_schema_length=0)
-    except Exception as exc:  # the readers' errors have no common class, and a person's file may be anything
-        raise RowsNotValid(["表格无法读取 / the table cannot be read"]) from exc
-    rows = table.rename(lambda name: name.strip().lstrip("\ufeff")).iter_rows(named=True)
     texts = [{key: "" if value is None else str(value) for key, value in row.items()} for row in rows]
-    return [row for row in texts if any(value.strip() for value in row.values())]
+    return list(enumerate(texts, start=1))
+
+
+def _table_rows(content: Content) -> list[tuple[int, Mapping[str, str]]]:
+    try:
+        table = read_table(content.raw, content.format)
+    except ValueError as exc:
+        raise RowsNotValid([str(exc)]) from exc
+    rows = enumerate(table.iter_rows(named=True), start=FIRST_ROW)
+    return [(line, row) for line, row in rows if any(value.strip() for value in row.values())]
 
 
 def _read(line: int, row: Mapping[str, str], problems: list[str]) -> Row:
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = {"line": line}
     where = f"第 {line} 行 row {line}"
     problems += [f"{where}: 未知的列 / unknown column {name}" for name in row if name not in CELLS]
     for name, cell in CELLS.items():
@@ -136,7 +158,25 @@ def _read(line: int, row: Mapping[str, str], problems: list[str]) -> Row:
             continue
         if found[name] is REQUIRED:
             problems.append(f"{where}, {name}: 必填 / required")
-    return found | {"first_day": found.pop("first", None), "end_day": found.pop("end", None)}
+    if {"first", "end", "last", "period"} <= found.keys():
+        days = _days_of(*(found.pop(name) for name in ("first", "end", "last", "period")))
+        found["first_day"], found["end_day"] = days or (None, None)
+        if days is None:
+            problems.append(f"{where}: {_ONE_WAY}")
+    return found
+
+
+def _days_of(
+    first: int | None, end: int | None, last: int | None, period: tuple[int, int] | None
+) -> tuple[int, int] | None:
+    """[first, end) of the one way in which a row says its period; None if there is none, or another."""
+    if period is not None:
+        return period if (first, end, last) == (None, None, None) else None
+    if first is None:
+        return None
+    if end is None:
+        return None if last is None else (first, last + 1)
+    return (first, end) if last is None else None
 
 
 # ----------------------------------------------------------------------------------------- checking
@@ -179,6 +219,13 @@ def _problems_of(row: Row, units: Callable[[Row], tuple[str, ...] | None]) -> It
         yield "期间须在 1990 至 2200 年之间且不为空 / not a period"
     if row["state"] not in (_REGION_STATES if is_region else ("",)):
         yield "state：地区须为 preliminary 或 final，企业留空 / regions: preliminary or final; else empty"
+
+
+def _is_constant(row: Row, norms: NormTable) -> bool:
+    """Whether it is a norm's parameter that holds on each day, known before its period ends."""
+    constants = {each.parameter_id for each in norms.parameters if each.kind is ParameterKind.CONSTANT}
+    is_parameter = row["indicator"] == Indicator.NORM_PARAMETER
+    return is_parameter and row["item"].rpartition("/")[2] in constants
 
 
 def _is_period(first: int, end: int) -> bool:

@@ -29,19 +29,26 @@ from nengshao.frames import STATISTICS
 router = APIRouter(prefix="/v1/statistics", tags=["统计数据 statistics"])
 
 _UPLOAD_DOC: Final = f"""
-产量、产值、增加值、限额修正参数（企业），GDP、能源消费总量、碳排放总量（地区）。JSON（对象的列表）或表格（CSV、
-XLSX，首行为列名），列相同：`{", ".join(CELLS)}`。`end` 为截止日（不含）；`item` 为产品编号、`产品/参数`
-或统计口径；`state` 只用于地区（preliminary 初步核算、final 最终核实），企业所报一律为 submitted，待审核。
+产量、产值、增加值、限额修正参数（企业），GDP、能源消费总量、碳排放总量（地区）。JSON（对象的列表）或表格
+（XLSX，或 UTF-8 的 CSV，首行为列名），列相同：`{", ".join(CELLS)}`。
+
+* 期间三种写法选一：`first` 与 `end`（截止日，不含），`first` 与 `last`（末日，含），
+  `period`（年、季、月：`2025`、`2025Q1`、`2025-03`）；期间未结束的不受理（每天都成立的限额修正参数除外）。
+* `item` 为产品编号、`产品/参数` 或统计口径。
+* `state` 只用于地区（preliminary 初步核算、final 最终核实），企业所报一律为 submitted，待审核。
+
 有一处不符则整份不受理，并逐行说明。每次受理为一个版本，全部保留；与现行版本相同的行不再记。
 
 Output, value and norm parameters of enterprises; GDP, total energy and carbon of regions. JSON (a list of
-objects) or a table with the same columns. All rows or none are taken. Every acceptance is a version, all are
-kept; a row that says what stands already is not kept again.
+objects) or a table (XLSX, or CSV in UTF-8) with the same columns. A row says its period in one of three
+ways: `first` and `end` (exclusive), `first` and `last` (inclusive), or `period` (a year, quarter or month);
+one that has not ended is refused, but for parameters that hold on each day. All rows or none are taken. Every
+acceptance is a version, all are kept; a row that says what stands already is not kept again.
 """
 
 _ROW_SCHEMA: Final[dict[str, Any]] = {
     "type": "object",
-    "required": ["subject", "indicator", "first", "end", "value", "unit", "source"],
+    "required": ["subject", "indicator", "value", "unit", "source"],
     "properties": {
         "subject": {"type": "string", "description": "统一社会信用代码或行政区划代码 / enterprise or region"},
         "indicator": {"type": "string", "enum": [indicator.value for indicator in Indicator]},
@@ -51,6 +58,11 @@ _ROW_SCHEMA: Final[dict[str, Any]] = {
         },
         "first": {"type": "string", "format": "date", "description": "起始日（含）/ first day"},
         "end": {"type": "string", "format": "date", "description": "截止日（不含）/ day after the last"},
+        "last": {"type": "string", "format": "date", "description": "末日（含）/ last day"},
+        "period": {
+            "type": "string",
+            "description": "年、季、月 / year, quarter, month: 2025, 2025Q1, 2025-03",
+        },
         "value": {"type": ["number", "string"], "description": "至多三位小数 / at most three decimals"},
         "unit": {"type": "string", "description": "t、1e4CNY、tce、tCO2…"},
         "source": {"type": "string", "description": "来源 / source"},
@@ -154,8 +166,8 @@ def put_statistics(
         service.subject(caller, subject)
         if is_region_code(subject):
             check_may_decide(caller, subject)
-    check(rows, service.state.registry(), service.facts.norms)
     at = service.clock.now()
+    check(rows, service.state.registry(), service.facts.norms, accounting_day(at))
     kept = keep(service, caller, rows, at)
     return Accepted(accepted=kept, unchanged=len(rows) - kept, accepted_at=figures.moment(at))
 

@@ -77,7 +77,7 @@ def _specs(points: pl.DataFrame) -> pl.DataFrame:
         pl.col("stat_type").cast(pl.Int64),
         (pl.col("unit").replace_strict(units, return_dtype=pl.Float64) * pl.col("ratio_num")).alias("scale"),
     ).select(
-        *_IDENTITY, "point", "kind", "scale", "ratio_den", "cadence_s", "capacity",
+        *_IDENTITY, "point", "kind", "unit", "scale", "ratio_den", "cadence_s", "capacity",
         pl.col("device").alias("serving_device"), "valid_from", "valid_to",
     )  # fmt: skip
 
@@ -123,6 +123,11 @@ def _is_period_start() -> pl.Expr:
 
 def _above_capacity() -> pl.Expr:
     """Whether an amount or a power is more than the rated capacity can deliver in its period."""
+    return (pl.col("kind") != PointKind.REGISTER) & (pl.col("micro") > _most())
+
+
+def _most() -> pl.Expr:
+    """What the rated capacity can deliver in the period, 10⁻⁶ canonical units."""
     period_s = (
         pl.col("stat_type")
         .replace_strict(
@@ -131,8 +136,7 @@ def _above_capacity() -> pl.Expr:
         .fill_null(pl.col("cadence_s"))
     )
     hours = pl.when(pl.col("kind") == PointKind.POWER).then(1.0).otherwise(period_s / 3600)
-    most = pl.col("capacity") * float(MICRO // MILLI) * hours
-    return (pl.col("kind") != PointKind.REGISTER) & (pl.col("micro") > most)
+    return pl.col("capacity") * float(MICRO // MILLI) * hours
 
 
 def _first_reason(limits: TimeLimits, *, by_person: bool) -> pl.Expr:
@@ -201,6 +205,11 @@ def _rejected(rows: pl.DataFrame) -> pl.DataFrame:
     detail = pl.format(
         "dataCode={} statType={} meter={} value={}", "data_code", "stat_type", "meter", "value"
     ).fill_null("")
+    per = pl.when(pl.col("kind") == PointKind.POWER).then(pl.lit("/h")).otherwise(pl.lit(""))
+    most = (_most() / pl.col("scale") * pl.col("ratio_den")).round(3)
+    limit = pl.format("；额定能力上限 / rated limit: {} {}{}", most, "unit", per)
+    is_above = pl.col("reason") == Reason.ABOVE_CAPACITY.value
+    said = pl.when(is_above).then(detail + limit).otherwise(detail)
     return rows.filter(pl.col("reason").is_not_null()).select(
-        "message", "index", "reason", detail.alias("detail")
+        "message", "index", "reason", said.alias("detail")
     )

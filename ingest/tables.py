@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from typing import Final
 
@@ -11,6 +10,7 @@ import polars as pl
 from nengshao.domain.codes import plain_data_code
 from nengshao.domain.errors import ReadingRejected
 from nengshao.domain.readings import DataScope, InputType, Reason
+from nengshao.tables import read_table
 from nengshao.wire import RAW_SCHEMA, Decoded, Rejection, instants
 
 REQUIRED: Final = ("enterpriseCode", "dataCode", "statType", "statDate", "dataValue")
@@ -30,8 +30,6 @@ def decode_table(raw: bytes, table_format: str, enterprise: str, accepted_at: in
     Raises: ReadingRejected when the table as a whole cannot be read.
     """
     table = _read_table(raw, table_format)
-    if table.height > max_rows:
-        raise ReadingRejected(Reason.TOO_MANY_READINGS, f"{table.height} rows, at most {max_rows}")
     table = (
         table.with_columns(
             pl.lit(default).alias(name) for name, default in OPTIONAL.items() if name not in table.columns
@@ -41,6 +39,8 @@ def decode_table(raw: bytes, table_format: str, enterprise: str, accepted_at: in
     )
     if table.is_empty():
         raise ReadingRejected(Reason.BAD_SHAPE, "the table has no rows")
+    if table.height > max_rows:
+        raise ReadingRejected(Reason.TOO_MANY_READINGS, f"{table.height} rows, at most {max_rows}")
     is_own, value = pl.col("enterpriseCode") == enterprise, pl.col("dataValue").cast(pl.Float64, strict=False)
     foreign = table.filter(~is_own)
     unread = table.filter(is_own, value.is_null())
@@ -62,18 +62,14 @@ def _is_blank() -> pl.Expr:
 
 def _read_table(raw: bytes, table_format: str) -> pl.DataFrame:
     try:
-        if table_format == "csv":
-            table = pl.read_csv(io.BytesIO(raw), infer_schema=False)
-        else:
-            table = pl.read_excel(io.BytesIO(raw), infer_schema_length=0)
-    except Exception as exc:  # the readers' errors have no common class, and a person's file may be anything
-        raise ReadingRejected(Reason.BAD_SHAPE, str(exc)[:200]) from exc
-    table = table.rename({name: name.strip().lstrip("\ufeff") for name in table.columns})
+        table = read_table(raw, table_format)
+    except ValueError as exc:
+        raise ReadingRejected(Reason.BAD_SHAPE, str(exc)) from exc
     missing = [name for name in REQUIRED if name not in table.columns]
     unknown = [name for name in table.columns if name not in REQUIRED and name not in OPTIONAL]
     if missing or unknown:
         raise ReadingRejected(Reason.BAD_SHAPE, f"missing columns {missing}, unknown columns {unknown}")
-    return table.select(pl.all().cast(pl.String).str.strip_chars().fill_null(""))
+    return table.select(pl.all().str.strip_chars())
 
 
 def _raw_columns(table: pl.DataFrame, enterprise: str, accepted_at: int) -> pl.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib.util
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
@@ -11,9 +12,10 @@ import polars as pl
 
 import nengshao
 from analytics.factor_gaps import factor_gaps
-from analytics.law import Law
 from nengshao.app import ROLES, load_law, open_state_store
 from nengshao.domain.errors import ConfigError
+from nengshao.domain.norms import NormTable
+from nengshao.domain.time import local_text
 from nengshao.registry import Registry
 from nengshao.registry_tables import loose_ends
 from nengshao.settings import Settings, read_secret
@@ -52,21 +54,24 @@ def checkup(settings: Settings) -> Iterator[tuple[str, bool]]:
         )
         loose += loose_ends(registry)
         loose += [f"缺少系数 / no factor: {gap}" for gap in factor_gaps(registry, law.factors)]
-        loose += _unknown_norms(registry, law)
+        loose += unknown_norms(registry, law.norms)
     yield from ((line, True) for line in lines)
     yield from ((line, False) for line in loose)
 
 
-def _unknown_norms(registry: Registry, law: Law) -> list[str]:
-    known = {row.norm_id for row in law.norms.rows}
+def unknown_norms(registry: Registry, norms: NormTable) -> list[str]:
+    """A line for each product row whose norm is in no library, with the norms that are like it, or all."""
+    known = sorted({row.norm_id for row in norms.rows})
     products = registry.products.filter(pl.col("norm") != "", ~pl.col("norm").is_in(known))
-    return [
-        f"产品的限额不存在 / unknown norm {norm} of product {product} of {enterprise}"
-        for enterprise, product, norm in products.select("enterprise", "product", "norm")
-        .unique()
-        .sort(pl.all())
-        .rows()
-    ]
+    lines = []
+    for row in products.sort("enterprise", "product", "valid_from").iter_rows(named=True):
+        close = difflib.get_close_matches(row["norm"], known, n=5)
+        there_are = "相近 / close to it" if close else "现有 / there are"
+        lines.append(
+            f"products {row['enterprise']}/{row['product']}（{local_text(row['valid_from'])[:10]} 起）:"
+            f" 限额不存在 / unknown norm {row['norm']}；{there_are}: {', '.join(close or known)}"
+        )
+    return lines
 
 
 def foreign_names() -> Iterator[str]:

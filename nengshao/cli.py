@@ -131,13 +131,14 @@ def init(settings: SettingsFile = None) -> None:
 @registry_app.command("import")
 def registry_import(path: Path, settings: SettingsFile = None) -> None:
     """从 CSV 目录或 XLSX 工作簿导入，整体替换 / replace the registry by a folder of CSV or a workbook."""
-    from nengshao.app import clock_of, open_state_store
+    from nengshao.app import clock_of, load_law, open_state_store
+    from nengshao.checkup import unknown_norms
     from nengshao.registry_tables import loose_ends, read_tables, registry_of
     from nengshao.settings import load_settings
 
     with _exit_codes():
         loaded = load_settings(settings)
-        registry = registry_of(read_tables(path))
+        registry, norms = registry_of(read_tables(path)), load_law(loaded).norms
         if registry.enterprises.is_empty():
             raise ConfigError(
                 ["enterprises 为空，导入会清空登记表 / no enterprise: it would empty the registry"]
@@ -147,7 +148,7 @@ def registry_import(path: Path, settings: SettingsFile = None) -> None:
         state.save_registry(registry, at=clock_of(loaded.clock).now())
         state.close()
         out.print(f"{registry.enterprises.height} 家企业、{registry.points.height} 条计量点已导入 / imported")
-        for line in loose_ends(registry):
+        for line in [*loose_ends(registry), *unknown_norms(registry, norms)]:
             out.print(f"[yellow]![/] {line}", highlight=False)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -87,3 +88,36 @@ class Registry:
     quotas: pl.DataFrame = field(default_factory=QUOTAS.empty)
     quota_plans: pl.DataFrame = field(default_factory=QUOTA_PLANS.empty)
     intensity_targets: pl.DataFrame = field(default_factory=INTENSITY_TARGETS.empty)
+
+
+SubjectNames = Mapping[str, str]
+"""Of one enterprise: what people call the things that parts of a subject stand for, with their codes."""
+
+
+def subject_names(registry: Registry, enterprises: Collection[str]) -> Mapping[str, SubjectNames]:
+    """Per enterprise its points (by id and by tag), devices and products, by the newest row of each."""
+    is_asked = pl.col("enterprise").is_in(list(enterprises))
+    found: dict[str, dict[str, str]] = {name: {} for name in enterprises}
+    for owner, device, name in registry.devices.filter(is_asked)["enterprise", "device", "name"].iter_rows():
+        found[owner][device] = _called(name, device)
+    products = registry.products.filter(is_asked).select("enterprise", "product", "name")
+    for owner, product, name in products.iter_rows():
+        found[owner][f"product:{product}"] = _called(name, product)
+    tag = pl.format("{}.{}.{}", "data_code", "stat_type", "meter")
+    points = registry.points.filter(is_asked).select("enterprise", "point", "name", tag=tag)
+    for owner, point, name, code in points.iter_rows():
+        found[owner][str(point)] = found[owner][code] = _called(name, code)
+    return found
+
+
+def _called(name: str, code: str) -> str:
+    return f"{name}（{code}）" if name and name != code else code
+
+
+def named_subject(subject: str, names: SubjectNames) -> str:
+    """A subject as people read it: the parts between its slashes that have a name by their name.
+
+    >>> named_subject("2025-03/33.0.00", {"33.0.00": "进线（33.0.00）"})
+    '2025-03/进线（33.0.00）'
+    """
+    return "/".join(names.get(part, part) for part in subject.split("/"))

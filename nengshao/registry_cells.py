@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from nengshao.domain.codes import is_credit_code, is_region_code, plain_data_code
 from nengshao.domain.targets import Indicator
-from nengshao.domain.time import instant_of, iso_text, parse_instant
+from nengshao.domain.time import day_number, instant_of, iso_text, parse_instant
 
 MOST: Final = 2**63 - 1
 """The largest integer that the registry keeps."""
@@ -268,6 +268,24 @@ def _clock(text: str) -> int:
 
 
 INSTANT: Final = Cell(_cached(_instant), iso_text)
+
+_PERIOD: Final = re.compile(
+    r"((?:19|20|21)\d\d)(?:年|(?:-|/|年)(0?[1-9]|1[0-2])月?|[-年]?Q([1-4]))?", re.ASCII | re.IGNORECASE
+)
+
+
+def _period(text: str) -> tuple[int, int]:
+    """The accounting days [first, end) of a year, a quarter or a month."""
+    match = _PERIOD.fullmatch(_plain(text))
+    if match is None:
+        raise ValueError("不是期间，如 2025、2025Q1、2025-03 / not a period, as in 2025, 2025Q1, 2025-03")
+    year, month, quarter = (int(part or 0) for part in match.groups())
+    first, months = (month, 1) if month else (3 * quarter - 2, 3) if quarter else (1, 12)
+    year_after, month_after = divmod(12 * year + first - 1 + months, 12)
+    return day_number(dt.date(year, first, 1)), day_number(dt.date(year_after, month_after + 1, 1))
+
+
+PERIOD: Final = Cell(_cached(_period))
 
 _TRUE: Final = ("true", "是")
 _FALSE: Final = ("false", "否")

@@ -17,6 +17,7 @@ from nengshao.domain.units import PointKind
 from nengshao.frames import Contract
 from nengshao.registry import CONTRACTS, Registry
 from nengshao.registry_rows import COLUMNS, REQUIRED_COLUMNS, Points, Reader, Row, Values, written
+from nengshao.tables import FIRST_ROW, read_table
 
 Tables = Mapping[str, Sequence[Row]]
 
@@ -33,7 +34,7 @@ def registry_of(tables: Tables) -> Registry:
     rows: dict[str, list[Values]] = {}
     for name in CONTRACTS:  # points come before what names them
         reader = Reader(name, points, problems)
-        read = [reader.read(line, row) for line, row in enumerate(tables.get(name, ()), start=2)]  # 1: header
+        read = [reader.read(line, row) for line, row in enumerate(tables.get(name, ()), start=FIRST_ROW)]
         rows[name] = [values for values in read if values is not None]
     if problems:
         raise ConfigError(problems)
@@ -68,19 +69,16 @@ def read_tables(source: Path) -> dict[str, list[dict[str, str]]]:
     for name, columns in COLUMNS.items():
         try:
             frame = _read_table(source, name)
-        except pl.exceptions.PolarsError as exc:
-            problems.append(
-                f"{name}: 无法读取，请存为 CSV UTF-8 或 XLSX / cannot be read, save it as UTF-8: {exc}"
-            )
+        except ValueError as exc:
+            problems.append(f"{name}: {exc}")
             continue
         if frame is None:
             continue
-        frame = frame.rename(str.strip)
         unknown = sorted(set(frame.columns) - set(columns))
         missing = [column for column in REQUIRED_COLUMNS[name] if column not in frame.columns]
         problems += [f"{name}: 未知的列 / unknown column {column}" for column in unknown]
         problems += [f"{name}: 缺少列 / column {column} is missing" for column in missing]
-        tables[name] = frame.with_columns(pl.all().cast(pl.String).fill_null("")).to_dicts()
+        tables[name] = frame.to_dicts()
     if problems or not tables:
         none = f"登记表 {source} 中没有 / registry {source} holds none of {', '.join(COLUMNS)}"
         raise ConfigError(problems or [none])
@@ -142,10 +140,13 @@ def _unread_changes(registry: Registry) -> list[tuple[str, int]]:
 
 def _read_table(source: Path, name: str) -> pl.DataFrame | None:
     if source.is_file():
-        sheets = pl.read_excel(source, sheet_id=0, infer_schema_length=0, raise_if_empty=False)
-        return sheets.get(name)
-    if (source / f"{name}.csv").is_file():
-        return pl.read_csv(source / f"{name}.csv", infer_schema=False)
-    if (source / f"{name}.xlsx").is_file():
-        return pl.read_excel(source / f"{name}.xlsx", infer_schema_length=0, raise_if_empty=False)
+        sheet = pl.read_excel(
+            source, sheet_id=0, infer_schema_length=0, drop_empty_rows=False, raise_if_empty=False
+        ).get(name)
+        if sheet is None:
+            return None
+        return sheet.rename(str.strip).with_columns(pl.all().cast(pl.String).fill_null(""))
+    for table_format in ("csv", "xlsx"):
+        if (file := source / f"{name}.{table_format}").is_file():
+            return read_table(file.read_bytes(), table_format)
     return None

@@ -7,6 +7,7 @@ A TOML file and `NENGSHAO_…` environment variables (nested names joined by `__
 from __future__ import annotations
 
 import datetime as dt
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -109,7 +110,10 @@ class ApiSettings(_Section):
 
 
 class AssessSettings(_Section):
-    """The assessment cycle, and directories that overlay the shipped law as data."""
+    """The assessment cycle, and directories that overlay the shipped law as data.
+
+    A relative directory in the settings file is looked for beside that file.
+    """
 
     interval_s: float = Field(10.0, gt=0)
     lease_ttl_s: float = Field(60.0, gt=0)
@@ -131,6 +135,20 @@ class Dialect(_Section):
     """How a province reads the wire. `valid` lists what means valid; the JSON words keep their meaning."""
 
     valid: Literal[0, 1] = 1
+
+
+class _SettingsFile(TomlConfigSettingsSource):
+    """A TOML file whose overlays stand beside it, from wherever a command is typed."""
+
+    def _read_file(self, file_path: Path | Traversable) -> dict[str, Any]:
+        read: dict[str, Any] = super()._read_file(file_path)
+        assess = read.get("assess")
+        if isinstance(file_path, Path) and isinstance(assess, dict):
+            for name, value in assess.items():
+                if name.endswith("_dirs") and isinstance(value, list):
+                    beside = file_path.absolute().parent
+                    assess[name] = [beside / each if isinstance(each, str) else each for each in value]
+        return read
 
 
 class Settings(BaseSettings):
@@ -166,7 +184,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Explicit arguments, then the environment, then the file named by `load_settings`."""
-        toml = TomlConfigSettingsSource(settings_cls, toml_file=_toml_file)
+        toml = _SettingsFile(settings_cls, toml_file=_toml_file)
         return init_settings, env_settings, toml
 
     @property

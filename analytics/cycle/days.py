@@ -13,7 +13,7 @@ from analytics.cycle.facts import Facts, registry_of
 from analytics.cycle.gathering import read_around
 from analytics.law import Law
 from analytics.regions import members_of
-from analytics.revisions import Days, cause_of, changed_days, published_pairs
+from analytics.revisions import Days, cause_of, changed_days, corrected_factors, published_pairs
 from analytics.worklist import Window, days_without_results, register_reach, whole_periods, windows_of
 from nengshao.domain.time import day_start
 from nengshao.ports import AssessmentCommit, Lease, ReadingStore, Revision, StateStore
@@ -115,7 +115,7 @@ class DayWork:
         before, points = self._state.enterprise_days(*of_window), self._state.point_days(*of_window)
         span = day_start(window.first_day), day_start(window.end_day)
         blocks = self._state.blocks(list(window.enterprises), *span)
-        revisions = _revisions((before, points, blocks), results)
+        revisions = self._revisions((before, points, blocks), results)
         spans = pl.DataFrame({"enterprise": list(window.enterprises)}).with_columns(
             start=pl.lit(day_start(window.first_day), pl.Int64),
             end=pl.lit(day_start(window.end_day), pl.Int64),
@@ -140,28 +140,29 @@ class DayWork:
         size = len(window.enterprises) * (window.end_day - window.first_day)
         return Done(size, len(revisions), results)
 
+    def _revisions(self, was: Days, results: Results) -> list[Revision]:
+        """What was published of the days and is now different."""
+        published = published_pairs(was[0])
+        if published.is_empty():
+            return []
+
+        def within(days: pl.DataFrame, points: pl.DataFrame, blocks: pl.DataFrame) -> Days:
+            of_days = (frame.join(published, on=_PAIR, how="semi") for frame in (days, points))
+            return (*of_days, blocks)  # type: ignore[return-value]  # two frames and one are three
+
+        now = (results.enterprise_days, results.point_days, results.blocks)
+        changes = changed_days(within(*was), within(*now))
+        corrected = corrected_factors(self._state.restatements()) if changes else {}
+        return [
+            Revision(enterprise, day, cause_of(old, new, corrected), old, new)
+            for enterprise, day, old, new in changes
+        ]
+
     def _regions_of(self, enterprises: Sequence[str]) -> dict[str, list[str]]:
         registry = self._state.registry()
         mine = registry.enterprises.filter(pl.col("enterprise").is_in(list(enterprises)))
         found = members_of(registry.regions, mine).group_by("enterprise", maintain_order=True).agg("region")
         return dict(found.iter_rows())
-
-
-def _revisions(was: Days, results: Results) -> list[Revision]:
-    """What was published of the days and is now different."""
-    published = published_pairs(was[0])
-    if published.is_empty():
-        return []
-
-    def within(days: pl.DataFrame, points: pl.DataFrame, blocks: pl.DataFrame) -> Days:
-        of_days = (frame.join(published, on=_PAIR, how="semi") for frame in (days, points))
-        return (*of_days, blocks)  # type: ignore[return-value]  # two frames and one are three
-
-    now = (results.enterprise_days, results.point_days, results.blocks)
-    return [
-        Revision(enterprise, day, cause_of(old, new), old, new)
-        for enterprise, day, old, new in changed_days(within(*was), within(*now))
-    ]
 
 
 def newly_settled(before: pl.DataFrame, after: pl.DataFrame) -> list[str]:

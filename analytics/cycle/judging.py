@@ -91,7 +91,7 @@ class Judging:
             explanations=self._explaining.explanations(
                 steps, judgements, self._rules, facts.registry, frames
             ),
-            notices=notices_of(steps, self._law.rules, facts.everyone, as_of=facts.as_of),
+            notices=notices_of(steps, self._law.rules, facts.registry, as_of=facts.as_of),
         )
         self._state.commit_judgement(lease, commit)
         return len(steps)
@@ -171,7 +171,7 @@ class Judging:
             alerts=changed,
             transitions=steps,
             explanations=self._explaining.explanations(steps, judgements, rules, facts.registry, {}),
-            notices=notices_of(steps, self._law.rules, facts.everyone, as_of=facts.as_of),
+            notices=notices_of(steps, self._law.rules, facts.registry, as_of=facts.as_of),
         )
         self._state.commit_judgement(lease, commit)
         return len(steps)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from fractions import Fraction
 from typing import Any
@@ -16,7 +17,7 @@ from analytics.intensity_spans import PRODUCT
 from analytics.norm_limits import norm_limits
 from analytics.statistics import in_force
 from nengshao.domain.factors import Confidence
-from nengshao.domain.norms import LEVELS, Norm, NormIndicator, NormTable, parameters_of
+from nengshao.domain.norms import LEVELS, Norm, NormIndicator, NormTable, ParameterKind, parameters_of
 from nengshao.domain.targets import Indicator
 from nengshao.domain.time import date_of
 
@@ -39,6 +40,7 @@ def norm_tree(row: Row, norms: NormTable, statistics: pl.DataFrame) -> Node:
                     facts={"problem": problem, "begins": None if begins is None else _begins(begins)},
                     )  # fmt: skip
     parameters = _stated_parameters(row, norm, statistics)
+    parameters += _weights(row, parameters, norms, statistics)
     doubts = [] if norm.confidence.is_confirmed else [f"限额 / norm {norm.edition}: {norm.confidence.value}"]
     return node(
         "norm", f"{norm.standard} {norm.product_zh}", row["limit_3"], unit,
@@ -114,6 +116,23 @@ def _stated_parameters(row: Row, norm: Norm, statistics: pl.DataFrame) -> list[N
         pl.col("end_day") > row["first_day"],
     )
     return [statistic_leaf(each) for each in stated.iter_rows(named=True)]
+
+
+def _weights(row: Row, stated: Sequence[Node], norms: NormTable, statistics: pl.DataFrame) -> list[Node]:
+    """The outputs by which parameters that are stated in several parts are weighed."""
+    kinds = {each.parameter_id: each.kind for each in norms.parameters}
+    items = Counter(leaf["facts"]["item"] for leaf in stated)
+    weighed = (item for item, parts in items.items() if parts > 1)
+    if all(kinds[item.rpartition("/")[2]] is not ParameterKind.MEAN for item in weighed):
+        return []
+    outputs = in_force(statistics).filter(
+        pl.col("subject") == row["enterprise"],
+        pl.col("indicator") == Indicator.OUTPUT,
+        pl.col("item") == row["denominator"].removeprefix(PRODUCT),
+        pl.col("first_day") >= row["first_day"],
+        pl.col("end_day") <= row["end_day"],
+    )
+    return [statistic_leaf(each) for each in outputs.iter_rows(named=True)]
 
 
 def _plain(value: Any) -> Any:

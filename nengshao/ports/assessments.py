@@ -121,7 +121,8 @@ class Assessments(Protocol):
 
     def revisions(self, enterprise: str, from_day: int, to_day: int) -> list[Mapping[str, Any]]:
         """enterprise, day, seq, made_at, cause, before, after, decided_by, reason (both null but for cause
-        "accepted"); oldest first."""
+        "accepted"), replaced_at (when the figure it replaces was put in force; null: none was); oldest first.
+        """
         ...
 
     def due_judgements(self, partition: int) -> dict[str, int]:

@@ -27,11 +27,21 @@ class Closings(Protocol):
         """closing_id, enterprise, first_day, end_day, closed_by, closed_at, reason; oldest first."""
         ...
 
+    def proposal(self, proposal_id: int) -> Mapping[str, Any] | None:
+        """One of any state, as `proposals` gives it; None: there is none."""
+        ...
+
     def proposals(
-        self, enterprises: Sequence[str] | None = None, *, state: str | None = None, limit: int = 1000
+        self,
+        enterprises: Sequence[str] | None = None,
+        *,
+        state: str | None = None,
+        before: int | None = None,
+        limit: int = 1000,
     ) -> list[Mapping[str, Any]]:
         """proposal_id, enterprise, day, made_at, cause, before (in force), after, state ("open", "accepted",
-        "rejected", "withdrawn": something else came), decided_by, decided_at, reason; newest first.
+        "rejected", "withdrawn": something else came), decided_by, decided_at, reason; newest first,
+        those older than `before` (an id) if it is given.
 
         before, after: "enterprise_day" (null: no figures), "point_days" and "scope_days" with every row of
         the day, and "blocks": those that touch it and lie in closed days as a whole."""
@@ -43,6 +53,13 @@ class Closings(Protocol):
         Open proposals of other days that share a block with it are decided with it. Accepting puts the
         figures in force, writes a revision for each day (cause "accepted", with who and why) and makes the
         enterprise due for judgement and projection, its regions' day dirty, all in one transaction."""
+        ...
+
+    def decide_proposals(
+        self, enterprise: str, first_day: int, end_day: int, *, accept: bool, by: str, reason: str, at: int
+    ) -> list[int]:
+        """Decide every open proposal of these days as `decide_proposal` does, all in one transaction: the ids
+        of those decided, sorted. None is open any more: done again it decides nothing."""
         ...
 
     def pending_difference(self, enterprises: Sequence[str], first_day: int, end_day: int) -> pl.DataFrame:

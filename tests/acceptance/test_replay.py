@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,6 +12,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from analytics.cycle.history import History
@@ -20,7 +22,7 @@ from nengshao.domain.alerts import AlertState
 from nengshao.domain.rules import Band, Rule, Severity
 from nengshao.domain.time import DAY_S, day_number, instant_of
 from nengshao.frames import ENTERPRISE_DAYS, MEASURES
-from nengshao.replaying import WouldBe, replay_rule
+from nengshao.replaying import Replay, WouldBe, print_replay, replay_rule
 from tests.support import metering as m
 from tests.support.state import commit_of, leased, opened
 from tests.support.world import World
@@ -175,8 +177,10 @@ def test_the_command_says_which_alerts_would_have_fired(settings: Path) -> None:
     assert answer == {
         "rule": "total-energy-ahead-of-pace", "from": "2025-01-01", "to": "2025-01-20", "never_held": 0,
         "alerts": [{
-            "enterprise": m.ENTERPRISE, "subject": "2025/calorific/total",
-            "since": "2025-01-02T00:00:00+08:00", "fired_at": "2025-01-04T00:00:00+08:00",
+            "enterprise": m.ENTERPRISE, "enterprise_name": f"企业{m.ENTERPRISE}",
+            "subject": "2025/calorific/total", "subject_name": "2025/calorific/total",
+            "since": "2025-01-02T00:00:00+08:00", "is_since_window_start": True,
+            "fired_at": "2025-01-04T00:00:00+08:00",
             "ended_at": "2025-01-12T00:00:00+08:00", "state": "resolved",
             "worst_severity": "orange", "worst_level": "", "is_confirmed": False,
         }],
@@ -184,6 +188,34 @@ def test_the_command_says_which_alerts_would_have_fired(settings: Path) -> None:
     code, said = run(settings)
     assert code == 0
     assert "1 would have fired, 0 never held" in said
+
+
+def test_in_a_pipe_every_alert_is_one_whole_line(settings: Path) -> None:
+    code, said = run(settings)
+    assert code == 0
+    header, alert = (line.split("\t") for line in said.splitlines() if not line.startswith("#"))
+    assert header[:3] == ["企业 enterprise", "对象 subject", "起 since"]
+    assert alert == [
+        f"企业{m.ENTERPRISE}（{m.ENTERPRISE}）", "2025/calorific/total",
+        "2025-01-02 00:00 窗口起点（可能更早）/ at or before the window's start",
+        "2025-01-04 00:00", "2025-01-12 00:00", "resolved", "橙色 orange",
+    ]  # fmt: skip
+
+
+def test_on_a_narrow_terminal_nothing_is_cut_either() -> None:
+    out = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None)
+    fired, never_held = replayed(1.0, 1.1, 1.1, 1.1)
+    days = dt.date(2025, 1, 1), dt.date(2025, 1, 4)
+    print_replay(Replay(PACE, *days, tuple(fired), never_held), out)
+    said = out.file.getvalue()  # type: ignore[attr-defined]  # a StringIO
+    assert "…" not in said.replace(" … ", "")
+    assert "窗口起点" not in said
+
+
+def test_only_what_began_on_the_first_day_may_have_begun_before() -> None:
+    (early,), _ = replayed(1.1, 1.1, 1.1)
+    (later,), _ = replayed(1.0, 1.1, 1.1, 1.1)
+    assert (early.is_since_window_start, later.is_since_window_start) == (True, False)
 
 
 def test_a_rule_that_nobody_enabled_is_replayed_from_its_directory(settings: Path, tmp_path: Path) -> None:

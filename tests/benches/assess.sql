@@ -4,7 +4,7 @@
 -- point: POINTS with `on_from`, `on_to` (its duty) and `factor_class`, an open end closed. factor_day:
 -- conversion.FACTOR_DAYS.
 -- The rules: a single wrong read between two that agree is left out; what remains implausible has no amount; a
--- fall may be a rollover; up to 1.5 cadences measured (1), up to max_estimate_s estimated (2), beyond it a block
+-- fall may be a rollover, a rise has no amount where the register may have gone round besides; up to 1.5 cadences measured (1), up to max_estimate_s estimated (2), beyond it a block
 -- (3); days cut amounts cumulatively, rounded half to even; missing is never zero.
 --
 -- Made as fast as we could (processor time of DuckDB 2.0, against the first version): two windows instead of three,

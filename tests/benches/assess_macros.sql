@@ -7,7 +7,8 @@ CREATE MACRO milli(value) AS quotient(value, 1000);
 CREATE MACRO agrees(before, since, value, ts, capacity, modulus) AS coalesce(
     if(
         value >= before,
-        capacity IS NULL OR (value - before) * 3600 <= capacity * 1000 * (ts - since),
+        capacity IS NULL OR (value - before) * 3600 <= capacity * 1000 * (ts - since)
+        AND coalesce(capacity * 1000 * (ts - since) < (value - before + modulus) * 3600, true),
         value - before + modulus >= 0
         AND (value - before + modulus) * 3600 <= capacity * 1000 * (ts - since)
         AND capacity * 1000 * (ts - since) < modulus * 3600

@@ -254,13 +254,24 @@ def test_revisions_are_numbered_per_day_and_keep_what_they_replace(store: SqlSta
         (2, 1, 8, "time"),
     ]
     fixed = {"enterprise", "day", "seq", "made_at", "cause", "before", "after"}
-    assert set(found[0]) == fixed | {"decided_by", "reason"}
+    assert set(found[0]) == fixed | {"decided_by", "reason", "replaced_at"}
     assert (found[0]["decided_by"], found[0]["reason"]) == (None, None)
     assert (found[0]["before"], found[0]["after"]) == (
         {"calorific_g": 1, "名": ["旧"]},
         {"calorific_g": 2**60},
     )
     assert store.revisions(B, 0, 9) == []
+
+
+def test_a_revision_says_when_the_figure_it_replaces_was_computed(store: SqlStateStore) -> None:
+    lease = leased(store, "assess")
+    revision = Revision(A, 1, "late_data", {}, {})
+    for at, revisions in ((3, []), (5, []), (8, [revision]), (9, [revision])):
+        days = rows(ENTERPRISE_DAYS, day_row(A, 1))
+        store.commit_assessment(lease, commit_of(enterprise_days=days, revisions=revisions, at=at))
+    assert [row["replaced_at"] for row in store.revisions(A, 1, 2)] == [5, 8]
+    store.commit_assessment(lease, commit_of(revisions=[Revision(A, 2, "late_data", {}, {})], at=9))
+    assert [row["replaced_at"] for row in store.revisions(A, 2, 3)] == [None]
 
 
 # --------------------------------------------------------------------------------------------- to-dos

@@ -314,6 +314,7 @@ def test_accepted_figures_are_in_force_with_a_revision_that_says_who_and_why(sto
         "after": proposal["after"],
         "decided_by": "李审核",
         "reason": "补报属实",
+        "replaced_at": 5_000,  # when the commit before the closing was made
     }
     assert store.proposals() == [
         {**proposal, "state": "accepted", "decided_by": "李审核", "decided_at": 20, "reason": "补报属实"}
@@ -483,6 +484,59 @@ def test_a_closed_leap_year_is_proposed_and_accepted_day_by_day(store: SqlStateS
         assert decide(store, row["proposal_id"], accept=True)
     assert store.enterprise_days([A], first, end)["calorific_g"].sum() == 366 * 10 + 3
     assert store.pending_difference([A], first, end)["calorific_g"].sum() == 363
+
+
+def decide_days(store: SqlStateStore, first: int, end: int, *, accept: bool) -> list[int]:
+    return store.decide_proposals(A, first, end, accept=accept, by="李审核", reason="月度复核", at=20)
+
+
+def test_the_proposals_of_a_period_are_decided_at_once_and_each_is_recorded(store: SqlStateStore) -> None:
+    commit(store, *(day(number, 10) for number in range(1, 6)))
+    close(store, 1, 6)
+    commit(store, *(day(number, 11) for number in range(1, 6)))
+    numbers = {row["day"]: row["proposal_id"] for row in open_ones(store)}
+    assert decide_days(store, 2, 5, accept=True) == sorted(numbers[number] for number in (2, 3, 4))
+    assert grams(store, 1, 6) == [(1, 10), (2, 11), (3, 11), (4, 11), (5, 10)]
+    assert [row["day"] for row in open_ones(store)] == [5, 1]
+    for number in (2, 3, 4):
+        row = store.proposal(numbers[number])
+        assert row is not None
+        said = (row["state"], row["decided_by"], row["decided_at"], row["reason"])
+        assert said == ("accepted", "李审核", 20, "月度复核")
+    found = [(r["day"], r["cause"], r["decided_by"]) for r in store.revisions(A, 0, 9)]
+    assert sorted(found) == [(number, "accepted", "李审核") for number in (2, 3, 4)]
+    assert decide_days(store, 2, 5, accept=False) == []  # done again: nothing is open there
+    assert grams(store, 2, 5) == [(2, 11), (3, 11), (4, 11)]
+
+
+def test_what_shares_a_block_with_the_period_is_decided_with_it(store: SqlStateStore) -> None:
+    commit(store, *(day(number, 1) for number in range(1, 5)))
+    close(store, 1, 5)
+    commit(store, *(day(number, 2) for number in (1, 4)), blocks=[block(day_start(2), day_start(4), 7)])
+    commit(store, day(1, 2), day(2, 2), day(3, 2), day(4, 2), blocks=[block(day_start(2), day_start(4), 7)])
+    assert len(decide_days(store, 2, 3, accept=False)) == 2
+    assert [row["day"] for row in open_ones(store)] == [4, 1]
+
+
+def test_nothing_of_another_enterprise_or_of_other_days_is_decided(store: SqlStateStore) -> None:
+    assert decide_days(store, 0, 9, accept=True) == []
+    commit(store, day(1, 1))
+    close(store, 1, 2)
+    commit(store, day(1, 2))
+    assert decide_days(store, 2, 9, accept=True) == []
+    assert store.decide_proposals(B, 0, 9, accept=True, by="a", reason="b", at=1) == []
+    assert len(open_ones(store)) == 1
+
+
+def test_a_proposal_is_found_by_its_id_and_older_ones_by_the_last_seen(store: SqlStateStore) -> None:
+    assert store.proposal(1) is None
+    commit(store, *(day(number, 10) for number in range(1, 6)))
+    close(store, 1, 6)
+    commit(store, *(day(number, 11) for number in range(1, 6)))
+    every = store.proposals()
+    assert store.proposal(every[2]["proposal_id"]) == every[2]
+    assert store.proposals(before=every[1]["proposal_id"], limit=2) == every[2:4]
+    assert store.proposals([A], state="open", before=every[3]["proposal_id"]) == every[4:]
 
 
 def test_a_commit_under_an_old_epoch_proposes_nothing(store: SqlStateStore) -> None:

@@ -181,7 +181,9 @@ def test_an_intensity_opens_into_the_products_points_and_the_stated_output(works
         60.0,
         {"level": 3, "printed": 50.0, "corrected": 60.0},
     )
-    assert [leaf["value"] for leaf in norm["beside"]] == [80.0, 80.0, 80.0]
+    # The months' ratios, and the outputs by which their mean is weighed: March's is not approved.
+    assert [leaf["value"] for leaf in norm["beside"]] == [80.0, 80.0, 80.0, 200.001, 200.002, 200.003]
+    assert norm["is_confirmed"] is False
     assert norm["facts"]["corrections"][0]["parameter"] == "ratio"
     assert tree["value"] == row["value"] == 71_845_350 / 600_006 / 60
     assert tree["because"] == ["统计 / statistic output/clinker 2025-03-01 … 2025-04-01: submitted"]

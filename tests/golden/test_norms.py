@@ -185,6 +185,15 @@ def test_the_mean_of_two_months_is_weighed_by_their_output() -> None:
     assert (three(row), row["norm_confirmed"]) == ((79.45, 86.425, 93.4), True)
 
 
+def test_a_mean_rests_on_the_outputs_that_weigh_it_and_one_statement_does_not() -> None:
+    unseen = [row | {"state": "submitted"} for row in output(10_000, 30_000)[1:]]
+    outputs = [*output(10_000, 30_000)[:1], *unseen]
+    row = limits("cement", [LOW, *by_month(70, 76), *outputs], span=TWO_MONTHS)
+    assert (three(row), row["norm_confirmed"]) == ((79.45, 86.425, 93.4), False)
+    whole = [LOW, parameter("clinker_ratio", 75, span=TWO_MONTHS), *outputs]
+    assert limits("cement", whole, span=TWO_MONTHS)["norm_confirmed"] is True
+
+
 @pytest.mark.parametrize(
     "stats",
     [

@@ -72,6 +72,24 @@ def test_the_same_fall_is_missing_where_the_capacity_does_not_let_it_through() -
     assert events(results) == [(at(JAN_30, Q), "fall")]
 
 
+def test_a_rise_is_bounded_by_the_capacity_where_the_dial_may_have_gone_round() -> None:
+    # A dial of four digits, ratio 40: size 400 000 kWh. 06:00 dial 1 000, later dial 1 250: 250 × 40 = 10 000
+    # kWh, or 410 000 if it went round. 41 000 kW let just so much through in 10 h: nothing of the day is
+    # certain, 24 h × 41 000 kW = 984 000 kWh the most. A quarter of an hour less lets 399 750 through, so the
+    # 10 000 are exact: a block, longer than 4 h; then 14.25 h × 41 000 kW = 584 250 kWh are open.
+    spec = electricity(ratio_num=40, register_modulus=400_000 * KWH, capacity=41_000_000)
+    for length, high, blocks, told in (
+        (10 * H, 984_000_000, [], [(at(JAN_30, 16 * H), "uncertain_rise")]),
+        (10 * H - Q, 584_250_000, [10_000_000], []),
+    ):
+        pairs = [(at(JAN_30, 6 * H), 1_000 * 40 * KWH), (at(JAN_30, 6 * H + length), 1_250 * 40 * KWH)]
+        results = run(m.readings(1, pairs), m.points(spec), JAN_30, 1)
+        row = results.point_days.row(0, named=True)
+        assert (row["amount"], row["missing_s"], row["gap_low"], row["gap_high"]) == (None, D, 0, high)
+        assert results.blocks["amount"].to_list() == blocks
+        assert events(results) == told
+
+
 def test_a_meter_is_replaced_between_two_reads() -> None:
     # 10:00 old meter 12 345.6; 10:10 it closes at 12 350.2 and the new one opens at 3.0; 10:15 new meter 5.5:
     # 4.6 + 2.5 = 7.1 kWh.

@@ -13,6 +13,7 @@ from analytics.rulebook_loader import load_rulebook
 from nengshao.domain.alerts import Alert, AlertState, Transition
 from nengshao.domain.rules import Band, Judgement, Rule, Severity, Verdict
 from nengshao.ports import Notice
+from tests.support import metering as m
 
 RULE: Rule = next(rule for rule in load_rulebook() if rule.name == "total-energy-ahead-of-pace")
 RULES = {RULE.name: RULE}  # hold: 2 d
@@ -215,7 +216,11 @@ def test_a_rule_whose_colours_changed_gives_its_open_alerts_the_new_ones() -> No
 
 # --------------------------------------------------------------------------------------------- notices
 
-ENTERPRISES = pl.DataFrame({"enterprise": ["E"], "name": ["一钢"]})
+REGISTRY = m.registry(
+    m.points(m.point(7, enterprise="E", name="进线")),
+    enterprises=m.enterprises("E").with_columns(name=pl.lit("一钢")),
+    devices=m.devices(("E", "D7")).with_columns(name=pl.lit("一号采集器")),
+)
 
 
 def told(*given: Judgement) -> list[Notice]:
@@ -225,7 +230,7 @@ def told(*given: Judgement) -> list[Notice]:
     for judged in given:
         moved, steps = advance(alerts, [judged], BANDED, judged.at)
         alerts = [alert for alert in moved if alert.is_open]
-        notices += notices_of(steps, BANDED, ENTERPRISES, as_of=judged.at)
+        notices += notices_of(steps, BANDED, REGISTRY, as_of=judged.at)
     return notices
 
 
@@ -237,8 +242,25 @@ def test_people_are_told_of_colour_and_printed_level_and_not_of_easing() -> None
         ("resolved", "【橙色预警解除（Ⅱ）】一钢"),
     ]
     chinese, english = notices[1].body.splitlines()
-    assert chinese.startswith("一钢：升级为红色预警（Ⅲ），")
-    assert english.startswith("E: raised to red alert (Ⅲ), ")
+    assert chinese.startswith("一钢（E）：升级为红色预警（Ⅲ），")
+    assert english.startswith("一钢 (E): raised to red alert (Ⅲ), ")
+
+
+@pytest.mark.parametrize(
+    ("subject", "shown"),
+    [
+        ("7", "进线（0000000000000007.0.00）"),  # a point by its id: whole days without data
+        ("2025-03/0000000000000007.0.00", "2025-03/进线（0000000000000007.0.00）"),
+        ("D7", "一号采集器（D7）"),
+        ("2025/calorific/total", "2025/calorific/total"),
+        ("8", "8"),  # no longer registered
+    ],
+)
+def test_people_are_told_the_names_of_points_and_devices(subject: str, shown: str) -> None:
+    (notice,) = told(replace(breach(0, 0), subject=subject))
+    chinese, english = notice.body.splitlines()
+    assert f"，限值（{shown}），" in chinese.replace(RULE.summary_zh, "限值")
+    assert f" ({shown}), as of " in english
 
 
 def test_an_unconfirmed_alert_says_so_and_a_corrected_one_is_told_as_a_correction() -> None:
@@ -259,4 +281,4 @@ def test_an_alert_that_never_fired_is_not_told_of() -> None:
     pending = {RULE.name: replace(RULE, bands=BANDS)}
     alerts, steps = advance([], [breach(0, 0), judgement("o", 1)], pending, D)
     assert alerts[0].state is AlertState.RESOLVED
-    assert notices_of(steps, pending, ENTERPRISES, as_of=D) == []
+    assert notices_of(steps, pending, REGISTRY, as_of=D) == []

@@ -95,6 +95,29 @@ def test_a_fall_over_a_time_in_which_the_register_may_go_round_twice_is_no_rollo
     assert segments([600.0, None, None, 100.0], spec) == [(0, 3, 500_000, "estimated")]
 
 
+def test_a_rise_over_a_time_in_which_the_register_may_go_all_the_way_round_is_not_exact() -> None:
+    # Size 1 000 kWh, capacity 1 000 kWh an hour: over an hour and a quarter 100 kWh may as well be 1 100, but
+    # no more than 1 250. Within an hour 1 100 do not fit, nor do 1 300 in the longer time.
+    spec = m.point(1, register_modulus=1_000 * 10**6)
+    values = [600.0, None, None, None, None, 700.0, 710.0]
+    assert segments(values, spec) == [(0, 5, None, "missing"), (5, 6, 10_000, "measured")]
+    assert events(values, spec) == [(5, "uncertain_rise")]
+    assert segments([600.0, None, None, None, 700.0], spec) == [(0, 4, 100_000, "estimated")]
+    assert segments([600.0, None, None, None, None, 900.0], spec) == [(0, 5, 300_000, "estimated")]
+    # Where either is not known, nothing says that it went round.
+    for unlimited in (m.point(1), m.point(1, register_modulus=1_000 * 10**6, capacity=None)):
+        assert segments(values, unlimited)[0] == (0, 5, 100_000, "estimated")
+        assert events(values, unlimited) == []
+
+
+def test_a_rise_is_uncertain_even_within_a_cadence_that_is_long_enough() -> None:
+    # Size 200 kWh, and a quarter of an hour lets 250 through: 10 may be 210, 60 are 60.
+    spec = m.point(1, register_modulus=200 * 10**6)
+    counted = segments([10.0 * n for n in range(10)] + [150.0] + [160.0 + n for n in range(60)], spec)
+    assert {s[2:] for s in counted[:9]} == {(None, "missing")}
+    assert counted[9] == (9, 10, 60_000, "measured")
+
+
 def test_a_replacement_counts_to_the_closing_and_from_the_opening_read() -> None:
     at = m.T0 + Q + 300
     change = m.changes((1, at, 12_000_000, 500_000))

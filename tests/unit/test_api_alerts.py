@@ -11,12 +11,12 @@ import pytest
 
 from nengshao.domain.alerts import Alert, AlertState, Step, Transition
 from nengshao.domain.time import parse_instant
-from nengshao.frames import PROGRESS
+from nengshao.frames import POINTS, PROGRESS
 from nengshao.ports import JudgementCommit
 from nengshao.registry import ENTERPRISES
 from nengshao.stores.state import SqlStateStore
 from tests.support.service import PACE_RULE, Api, ScopedAuthenticator, is_problem, served
-from tests.support.state import A, B, enterprise_row, leased, registry_of, rows
+from tests.support.state import A, B, enterprise_row, leased, point_row, registry_of, rows
 
 SINCE = parse_instant("2025-02-01T00:00:00+08:00")
 DAY = 86_400
@@ -87,6 +87,7 @@ def test_a_list_says_what_was_found_since_when_and_with_which_labels(api: Api) -
                 "enterprise": A,
                 "enterprise_name": "甲水泥厂",
                 "subject": "2025/calorific",
+                "subject_name": "2025/calorific",
                 "state": "firing",
                 "state_zh": "预警中",
                 "severity": "orange",
@@ -103,6 +104,19 @@ def test_a_list_says_what_was_found_since_when_and_with_which_labels(api: Api) -
         ],
         "next": None,
     }
+
+
+def test_a_point_that_is_judged_is_shown_by_its_name(api: Api) -> None:
+    point = point_row(A, name="一号进线")
+    enterprises = rows(ENTERPRISES, enterprise_row(A), enterprise_row(B))
+    registry = registry_of(A, B, enterprises=enterprises, points=rows(POINTS, point))
+    api.state.save_registry(registry, at=SINCE)
+    judge(api.state, alert(1, subject=str(point["point"])), alert(2, subject="gone"))
+    shown = api.get("/v1/alerts").json()["alerts"]
+    assert [(row["subject"], row["subject_name"]) for row in shown] == [
+        ("gone", "gone"),
+        (str(point["point"]), f"一号进线（{point['data_code']}.{point['stat_type']}.{point['meter']}）"),
+    ]
 
 
 def test_an_alert_that_rests_on_confirmed_values_has_no_label(api: Api) -> None:

@@ -53,6 +53,7 @@ def test_a_period_is_closed_with_person_and_reason(works: tuple[Api, Plant]) -> 
     ("body", "status"),
     [
         (JANUARY | {"first": "2025-02-01"}, 422),
+        (JANUARY | {"first": "0001-01-01"}, 422),
         (JANUARY | {"reason": ""}, 422),
         (JANUARY | {"by": "somebody else"}, 422),
         ({"first": "2025-01-01", "end": "2025-02-01"}, 422),
@@ -91,7 +92,55 @@ def test_what_comes_after_closing_waits_for_a_person(works: tuple[Api, Plant]) -
     assert (revision["cause_zh"], revision["decided_by"], revision["reason"]) == (
         "接受更正建议", "token", "补报属实",
     )  # fmt: skip
-    assert is_problem(api.post(path, json={"accept": False, "reason": "再想"}), 404, "not-found")
+    again = api.post(path, json={"accept": False, "reason": "再想"})
+    assert is_problem(again, 409, "already-decided")
+    assert "由 token 于 2025-04-10 09:00:00 决定：接受" in again.json()["detail"]
+    nobody = api.post("/v1/proposals/999/decision", json={"accept": True, "reason": "?"})
+    assert is_problem(nobody, 404, "not-found")
+
+
+def test_a_withdrawn_proposal_says_that_something_else_came(works: tuple[Api, Plant]) -> None:
+    api, plant = works
+    api.post(f"{PATH}/closings", json=JANUARY)
+    recommit(api.state, plant, DAY, 1)
+    recommit(api.state, plant, DAY, 2)
+    (old,) = api.get("/v1/proposals", state="withdrawn").json()["proposals"]
+    answer = api.post(f"/v1/proposals/{old['id']}/decision", json={"accept": True, "reason": "看过旧的"})
+    assert is_problem(answer, 409, "already-decided")
+    assert "已撤回" in answer.json()["detail"]
+
+
+def test_the_proposals_of_a_period_are_decided_by_one_call_with_one_reason(works: tuple[Api, Plant]) -> None:
+    api, plant = works
+    api.post(f"{PATH}/closings", json=JANUARY)
+    for day in (DAY, DAY + 1, DAY + 2):
+        recommit(api.state, plant, day, 1_000_000)
+    ids = {row["date"]: row["id"] for row in api.get("/v1/proposals").json()["proposals"]}
+    body = {"first": "2025-01-15", "end": "2025-01-17", "accept": True, "reason": "一月补报，已核"}
+    path = f"{PATH}/proposals/decisions"
+    assert api.post(path, json=body).json() == {
+        "enterprise": PLANT, "ids": [ids["2025-01-15"], ids["2025-01-16"]], "state": "accepted",
+        "decided_by": "token", "decided_at": "2025-04-10T09:00:00+08:00",
+    }  # fmt: skip
+    kept = api.get("/v1/proposals", state="accepted").json()["proposals"]
+    assert [(row["date"], row["reason"]) for row in kept] == [
+        ("2025-01-16", "一月补报，已核"), ("2025-01-15", "一月补报，已核"),
+    ]  # fmt: skip
+    assert [row["date"] for row in api.get("/v1/proposals").json()["proposals"]] == ["2025-01-17"]
+    assert api.post(path, json=body | {"accept": False}).json()["ids"] == []
+    for wrong in ({"end": "2025-01-15"}, {"reason": ""}, {"first": "0001-01-01"}, {"by": "me"}):
+        assert api.post(path, json=body | wrong).status_code == 422
+
+
+def test_proposals_are_paged(works: tuple[Api, Plant]) -> None:
+    api, plant = works
+    api.post(f"{PATH}/closings", json=JANUARY)
+    for day in (DAY, DAY + 1, DAY + 2):
+        recommit(api.state, plant, day, 1_000_000)
+    first = api.get("/v1/proposals", limit=2).json()
+    assert [row["date"] for row in first["proposals"]] == ["2025-01-17", "2025-01-16"]
+    rest = api.get("/v1/proposals", limit=2, cursor=first["next"]).json()
+    assert ([row["date"] for row in rest["proposals"]], rest["next"]) == (["2025-01-15"], None)
 
 
 def test_a_rejected_proposal_changes_nothing(works: tuple[Api, Plant]) -> None:
@@ -134,23 +183,27 @@ def test_events_wait_for_a_person_to_say_what_they_were(works: tuple[Api, Plant]
 # ---------------------------------------------------------------------------------- revision readings
 
 
-def test_a_revision_shows_the_readings_uploaded_since_the_one_before(works: tuple[Api, Plant]) -> None:
+def test_a_revision_shows_the_readings_uploaded_since_the_figure_was_computed(
+    works: tuple[Api, Plant],
+) -> None:
+    # The figures were computed at nine (AT). What came a second before is late, but was reckoned with.
     api, plant = works
     roof, ts = point_id(plant, "光伏"), day_start(DAY)
-    late = pl.DataFrame([(roof, ts, AT, 60_000_000, True, 5)], schema=dict(READINGS.schema), orient="row")
-    api.readings.write(late)
+    late = [(roof, ts, AT - 1, 55_000_000, True, 5), (roof, ts, AT + 1, 60_000_000, True, 5)]
+    api.readings.write(pl.DataFrame(late, schema=dict(READINGS.schema), orient="row"))
     recommit(api.state, plant, DAY, 1_229)
     shown = api.get(f"{PATH}/revisions/2025-01-15/1/readings").json()
-    assert (shown["since"], shown["is_cut"]) == (None, False)
+    assert (shown["since"], shown["is_cut"]) == ("2025-04-10T09:00:00+08:00", False)
     first, *rest = shown["readings"]
     assert first == {
         "point": "0000000000000007.1.00", "name": "光伏", "ts": "2025-01-15T00:00:00+08:00",
-        "uploaded_at": "2025-04-10T09:00:00+08:00", "value": 60.0, "unit": "kWh", "valid": True,
+        "uploaded_at": "2025-04-10T09:00:01+08:00", "value": 60.0, "unit": "kWh", "valid": True,
         "is_winner": True, "is_new": True,
     }  # fmt: skip
-    # The version it beat, and the days before and after.
-    assert [(row["ts"][:10], row["is_winner"], row["is_new"]) for row in rest] == [
-        ("2025-01-14", True, False), ("2025-01-15", False, False), ("2025-01-16", True, False),
+    # The versions it beat, and the days before and after.
+    assert [(row["ts"][:10], row["value"], row["is_winner"], row["is_new"]) for row in rest] == [
+        ("2025-01-14", 50.0, True, False), ("2025-01-15", 50.0, False, False),
+        ("2025-01-15", 55.0, False, False), ("2025-01-16", 50.0, True, False),
     ]  # fmt: skip
 
 

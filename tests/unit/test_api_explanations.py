@@ -17,7 +17,7 @@ from tests.support.plant import PLANT, Plant
 from tests.support.service import Api, is_problem
 from tests.support.state import A, enterprise_row, rows
 from tests.support.trees import faults, of_kind
-from tests.support.works import AT, recommit, works_served
+from tests.support.works import AT, COUNTY, recommit, works_served
 
 PATH = f"/v1/enterprises/{PLANT}"
 QUARTER = {"from_": "2025-01-01", "to": "2025-04-01"}
@@ -177,6 +177,39 @@ def test_intensities_carry_norm_target_and_what_they_are_compared_with(api: Api)
     # 71 845 350 g − 60 kg/t × 600.006 t = 35 844 990 g
     assert limits["gap_t"] == 35.84499
     assert (row["is_confirmed"], row["label"] is None) == (False, False)
+    # March's output is not approved: neither the intensity nor what the norm says of it may be evidence.
+    assert (limits["is_confirmed"], limits["label"]) == (False, row["label"])
+
+
+def test_what_a_norm_says_is_no_surer_than_the_output_that_it_judges(api: Api) -> None:
+    query = {"denominator": "product:clinker", "basis": "calorific"}
+    found = api.get(f"{PATH}/intensity", **query).json()["intensities"]
+    confirmed = {row["period"]: row["limits"]["is_confirmed"] for row in found if row["limits"]}
+    assert confirmed["2025-03"] is False  # its output is submitted, its clinker ratio approved
+    assert all(row["is_confirmed"] or not row["limits"]["is_confirmed"] for row in found if row["limits"])
+
+
+@pytest.mark.parametrize("period", ["2025-13", "2025-00", "2025-3", "25", "2025Q1", "March", "2025-03-01"])
+def test_a_period_that_is_no_year_or_month_is_refused_and_not_answered_with_nothing(
+    api: Api, period: str
+) -> None:
+    asked = {"measure": "intensity", "basis": "calorific", "denominator": "product:clinker"}
+    for response in (
+        api.get(f"{PATH}/intensity", period=period),
+        api.get(f"{PATH}/explanation", period=period, **asked),
+        api.get(f"/v1/regions/{COUNTY}/intensity", period=period),
+    ):
+        assert is_problem(response, 422, "validation")
+        (problem,) = response.json()["errors"]
+        assert problem["loc"] == ["query", "period"]
+        assert "须为年或月，如 2025、2025-03" in problem["msg"]
+
+
+def test_a_day_that_is_none_is_refused_everywhere(api: Api) -> None:
+    days = ("energy", "totals", "revisions", "meter-events")
+    for path in (*(f"{PATH}/{noun}" for noun in days), "/v1/ledger", f"/v1/regions/{COUNTY}/totals"):
+        assert is_problem(api.get(path, from_="2025-02-30"), 422, "validation")
+        assert is_problem(api.get(path, from_="2025-02-02", to="2025-02-02"), 422, "bad-request")
 
 
 def test_intensities_are_filtered_and_paged(api: Api) -> None:

@@ -167,6 +167,16 @@ def test_nothing_is_refused_as_empty(api: Api) -> None:
     assert is_problem(send_file(api, b"", "a.csv"), 422, "upload-empty")
 
 
+def test_a_csv_in_gbk_is_refused_at_once_and_nothing_waits(api: Api) -> None:
+    for response in (
+        send(api, CSV + "一号炉".encode("gbk")),
+        send_file(api, "一号炉".encode("gbk"), "a.csv"),
+    ):
+        assert is_problem(response, 422, "not-utf-8")
+        assert "另存为" in response.json()["detail"]
+    assert api.state.take_inbox(0, 9) == []
+
+
 def test_a_form_without_the_file_or_without_form_is_refused(api: Api) -> None:
     assert is_problem(send_file(api, CSV, "a.csv", field="table"), 422, "bad-request")
     assert is_problem(send(api, b"not a form", "multipart/form-data; boundary=x"), 422, "bad-request")

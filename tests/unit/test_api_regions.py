@@ -285,3 +285,6 @@ def test_the_barometer_shows_the_regions_within(api: Api) -> None:
         (COUNTY, "red", "三级", 1.8), (OTHER, None, "", None),
     ]  # fmt: skip
     assert shown["regions"][0]["as_of"] == "2025-07-01T00:00:00+08:00"
+    assert (shown["own"]["code"], shown["own"]["colour"]) == (CITY, None)
+    county = api.send("GET", f"/v1/regions/{COUNTY}/barometer", app=api.app_over(api.state)).json()
+    assert (county["own"], county["regions"]) == (shown["regions"][0], [])

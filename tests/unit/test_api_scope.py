@@ -60,6 +60,9 @@ FOREIGN: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {
         f"{_OWN}/revisions/2025-01-20/1/readings", {},
     ),
     ("GET", "/v1/enterprises/{code}/totals"): (f"{_OWN}/totals", {}),
+    ("POST", "/v1/enterprises/{code}/proposals/decisions"): (
+        f"{_OWN}/proposals/decisions", {"json": CLOSING | {"accept": True}},
+    ),
     ("POST", "/v1/proposals/{proposal_id}/decision"): (
         "/v1/proposals/1/decision", {"json": {"accept": True, "reason": "x"}},
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import polars as pl
 import pytest
 
 from api.auth import Principal
-from nengshao.domain.time import iso_text
+from nengshao.domain.norms import NormParameter, NormTable, ParameterKind
+from nengshao.domain.time import iso_text, parse_instant
 from nengshao.frames import PRODUCTS
 from nengshao.registry import ENTERPRISES, REGIONS
 from tests.support.plant import LAW
@@ -27,14 +29,16 @@ OUTPUT: dict[str, Any] = {
     "value": 1234.5, "unit": "t", "source": "月报",
 }  # fmt: skip
 GDP: dict[str, Any] = {
-    "subject": REGION, "indicator": "gdp_comparable", "first": "2025-01-01", "end": "2025-04-01",
+    "subject": REGION, "indicator": "gdp_comparable", "first": "2024-10-01", "end": "2025-01-01",
     "value": "1,000", "unit": "1e8CNY", "source": "公报", "state": "preliminary",
 }  # fmt: skip
 
 
 @pytest.fixture
 def api(tmp_path: Path) -> Iterator[Api]:
-    with served(tmp_path, law=LAW) as service:
+    altitude = NormParameter("altitude", "海拔", "altitude", "m", ParameterKind.CONSTANT)
+    norms = NormTable(LAW.norms.rows, (*LAW.norms.parameters, altitude))
+    with served(tmp_path, law=replace(LAW, norms=norms)) as service:
         product = {
             "enterprise": A,
             "product": "clinker",
@@ -195,6 +199,93 @@ def test_a_table_is_read_like_json(api: Api) -> None:
     pl.DataFrame([{key: str(value) for key, value in OUTPUT.items()}]).write_excel(book)
     again = api.post(PATH, files={"file": ("产量.xlsx", book.getvalue(), "application/octet-stream")})
     assert again.json() == {"accepted": 0, "unchanged": 1, "accepted_at": "2025-03-10T09:00:00+08:00"}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"first": "2025-03-01", "end": "2025-03-11"},  # NOW is in that last day
+        {"first": "2025-03-01", "last": "2025-03-10"},
+        {"period": "2025-03"},
+    ],
+)
+def test_a_period_that_has_not_ended_cannot_have_a_figure_yet(api: Api, said: dict[str, str]) -> None:
+    row = {name: value for name, value in OUTPUT.items() if name not in ("first", "end")} | said
+    refused = put(api, OUTPUT, row)
+    assert is_problem(refused, 422, "rows")
+    assert "第 2 行 row 2: 期间尚未结束" in refused.json()["detail"]
+    assert listed(api) == []
+    api.clock.move_to(parse_instant("2025-04-01T00:00:00+08:00"))
+    assert put(api, row).status_code == 201
+
+
+def test_a_period_that_ended_with_the_day_before_can_have_one(api: Api) -> None:
+    assert put(api, OUTPUT | {"first": "2025-03-01", "end": "2025-03-10"}).status_code == 201
+
+
+def test_a_parameter_that_holds_on_every_day_may_be_stated_ahead_and_a_mean_may_not(api: Api) -> None:
+    year = {"indicator": "norm_parameter", "first": "2025-01-01", "end": "2026-01-01", "value": 80}
+    assert put(api, OUTPUT | year | {"item": "clinker/altitude", "unit": "m"}).status_code == 201
+    mean = put(api, OUTPUT | year | {"item": "clinker/ratio", "unit": "%"})
+    assert "尚未结束（至 2025-12-31）" in mean.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("said", "first", "end"),
+    [
+        ({"first": "2025-01-01", "last": "2025-01-31"}, "2025-01-01", "2025-02-01"),
+        ({"first": "2025-01-31", "last": "2025-01-31"}, "2025-01-31", "2025-02-01"),
+        ({"period": "2024"}, "2024-01-01", "2025-01-01"),
+        ({"period": "2024-02"}, "2024-02-01", "2024-03-01"),
+        ({"period": "2024-12"}, "2024-12-01", "2025-01-01"),
+        ({"period": "2024Q4"}, "2024-10-01", "2025-01-01"),
+        ({"period": "２０２４年2月"}, "2024-02-01", "2024-03-01"),
+    ],
+)
+def test_a_period_is_said_in_one_of_three_ways(api: Api, said: dict[str, str], first: str, end: str) -> None:
+    row = {name: value for name, value in OUTPUT.items() if name not in ("first", "end")}
+    assert put(api, row | said).status_code == 201
+    (kept,) = listed(api, from_="2024-01-01", to="2025-03-01")
+    assert (kept["first"], kept["end"]) == (first, end)
+
+
+@pytest.mark.parametrize(
+    ("said", "problem"),
+    [
+        ({}, "三者之一"),
+        ({"first": "2025-01-01"}, "三者之一"),
+        ({"end": "2025-02-01"}, "三者之一"),
+        ({"first": "2025-01-01", "end": "2025-02-01", "last": "2025-01-31"}, "三者之一"),
+        ({"first": "2025-01-01", "end": "2025-02-01", "period": "2025-01"}, "三者之一"),
+        ({"last": "2025-01-31", "period": "2025-01"}, "三者之一"),
+        ({"period": "2025-13"}, "不是期间"),
+        ({"period": "2025Q5"}, "不是期间"),
+        ({"period": "Jan-25"}, "不是期间"),
+        ({"first": "2025-01-31", "last": "2025-01-30"}, "不为空"),
+    ],
+)
+def test_a_period_said_in_no_way_or_in_two_is_refused(api: Api, said: dict[str, str], problem: str) -> None:
+    row = {name: value for name, value in OUTPUT.items() if name not in ("first", "end")}
+    response = put(api, row | said)
+    assert is_problem(response, 422, "rows")
+    assert "第 1 行 row 1" in response.json()["detail"]
+    assert problem in response.json()["detail"]
+
+
+def test_the_number_of_a_tables_row_is_its_line_in_the_file(api: Api) -> None:
+    head = "subject,indicator,item,period,value,unit,source"
+    csv = f"{head}\n{A},output,clinker,2025-01,1,t,月报\n,,,,,,\n{A},output,clinker,2025-02,x,t,月报\n"
+    refused = api.post(PATH, content=csv.encode(), headers={"Content-Type": "text/csv"})
+    assert 'row 4, value "x"' in refused.json()["detail"]
+
+
+def test_a_csv_as_excel_saves_it_in_china_is_refused_with_what_to_do(api: Api) -> None:
+    csv = f"subject,indicator,item,period,value,unit,source\n{A},output,clinker,2025-01,1,t,月报\n"
+    refused = api.post(PATH, content=csv.encode("gbk"), headers={"Content-Type": "text/csv"})
+    assert is_problem(refused, 422, "not-utf-8")
+    assert "第 2 行" in refused.json()["detail"]
+    assert "CSV UTF-8" in refused.json()["detail"]
+    assert listed(api) == []
 
 
 def test_a_table_that_cannot_be_read_is_refused(api: Api) -> None:

@@ -126,3 +126,41 @@ def test_a_row_corrected_under_its_own_id_is_a_change_of_factor_too(
     last = world.state.revisions(m.ENTERPRISE, m.DAY, m.DAY + 1)[-1]
     assert last["cause"] == "factor"
     assert last["after"]["point_days"][0]["carbon_g"] == 70_000  # 100 kWh × 0.7
+
+
+def dark_days_with(world: World, overlay: Callable[..., Path], value: str) -> None:
+    """Of POWER nothing comes on the days after the third; its factor of the county's own has this value."""
+    world.clock.move_to(m.T0 + 6 * DAY_S)
+    folder = overlay(id="county/power", basis="calorific", kgce_per_unit=value, valid_from="2021-01-01")
+    cycle = Cycle(world.state, world.readings, world.results, world.clock, load_law(factor_dirs=[folder]))
+    lease = world.state.acquire_lease("assess", 0, "test", 60.0)
+    assert isinstance(lease, Lease)
+    cycle.run_once(lease)
+
+
+def test_on_a_dark_day_the_other_weight_of_a_corrected_row_is_a_change_of_factor(
+    world: World, overlay: Callable[..., Path]
+) -> None:
+    dark_days_with(world, overlay, "0.12")
+    dark_days_with(world, overlay, "0.13")
+    last = world.state.revisions(m.ENTERPRISE, m.DAY + 4, m.DAY + 5)[-1]
+    # 2 400 kWh a day are expected: × 0.12 and × 0.13 kg of standard coal
+    sides = [
+        next(row for row in last[side]["point_days"] if row["point"] == POWER["point"])
+        for side in ("before", "after")
+    ]
+    assert [(row["amount"], row["weight_g_day"]) for row in sides] == [(None, 288_000), (None, 312_000)]
+    assert last["cause"] == "factor"
+
+
+def test_on_a_dark_day_another_expectation_is_a_change_of_the_registry(
+    world: World, overlay: Callable[..., Path]
+) -> None:
+    dark_days_with(world, overlay, "0.12")
+    dark_days_with(world, overlay, "0.13")
+    changed = m.registry(m.points(POWER | {"expected_daily": 4_800_000}, COAL))
+    world.state.save_registry(changed, at=world.clock.now())
+    dark_days_with(world, overlay, "0.13")
+    last = world.state.revisions(m.ENTERPRISE, m.DAY + 4, m.DAY + 5)[-1]
+    weights = [last[side]["point_days"][0]["weight_g_day"] for side in ("before", "after")]
+    assert (weights, last["cause"]) == ([312_000, 624_000], "registry")

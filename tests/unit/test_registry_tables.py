@@ -356,7 +356,8 @@ def test_a_file_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
     (tmp_path / "regions.csv").write_bytes("code,name,parent\n990001,虚构县,\n".encode("gbk"))
     with pytest.raises(ConfigError) as raised:
         read_tables(tmp_path)
-    assert raised.value.problems[0].startswith("regions: ")
+    (problem,) = raised.value.problems
+    assert problem.startswith("regions: 文件不是 UTF-8（第 2 行起")
 
 
 def test_what_a_registry_names_and_does_not_hold_is_listed() -> None:

@@ -114,6 +114,35 @@ def test_a_bad_reading_is_rejected_for_the_right_reason_and_the_good_one_beside_
     assert result.accepted["index"].to_list() == [1]
 
 
+def test_above_capacity_says_the_limit_in_the_unit_that_was_sent() -> None:
+    # 1 000 kWh an hour: 250 in a quarter; 50 t an hour × 744 h of the longest month; 1 000 kW × 1 000
+    power = registry_of(
+        {
+            "regions": [{"code": "990001", "name": "虚构县", "parent": ""}],
+            "enterprises": [
+                {"enterprise": E, "name": E, "region": "990001", "industry": "C30", "dialect": "national",
+                 "active_from": "2025-01-01", "active_to": ""}
+            ],
+            "points": [point(AMOUNT, "power", ratio="100", capacity_per_hour="1000")],
+        }
+    )  # fmt: skip
+    for bad, limit, screen in (
+        (item(dataValue=250.1), "250.0 kWh", SCREEN),
+        (
+            item(dataCode=MONTHLY, statType=2, statDate="2025-02-01 00:00:00", dataValue=4e4),
+            "37200.0 t",
+            SCREEN,
+        ),
+        (item(dataValue=1001), "10.0 kWh/h", Screen(power, {"national": 1})),
+    ):
+        raw = decode(
+            [Message(f"nhjc/v1/{E}/d1/data", encode_message(E, "d1", [bad], None))], Limits()
+        ).readings
+        (detail,) = screen.screened(raw, LIMITS).rejected["detail"]
+        assert detail.startswith(f"dataCode={bad.dataCode} ")
+        assert detail.endswith(f"；额定能力上限 / rated limit: {limit}")
+
+
 def test_too_old_binds_devices_and_not_people() -> None:
     old = item(dataCode=REGISTER, statDate="2025-01-05 00:00:00", uploadDate="2025-01-05 00:00:00")
     limits = TimeLimits(now=parse_instant("2026-03-01 00:00:00"), future_s=3600, past_s=396 * 86_400)

@@ -83,7 +83,8 @@ class SqlAssessments(Part):
         return self._read_of(enterprises, blocks, BLOCKS, blocks.c.start < end, blocks.c.end > start)
 
     def revisions(self, enterprise: str, from_day: int, to_day: int) -> list[Mapping[str, Any]]:
-        """enterprise, day, seq, made_at, cause, before, after, decided_by, reason; oldest first."""
+        """enterprise, day, seq, made_at, cause, before, after, decided_by, reason, replaced_at, oldest first:
+        see the port."""
         query = sa.select(revisions).where(
             revisions.c.enterprise == enterprise, revisions.c.day >= from_day, revisions.c.day < to_day
         )

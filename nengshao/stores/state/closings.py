@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Final
 
@@ -12,7 +13,7 @@ from sqlalchemy.engine import Connection
 
 from nengshao.domain.errors import ConfigError
 from nengshao.domain.time import date_of
-from nengshao.stores.state.bulk import select_among
+from nengshao.stores.state.bulk import chunks, select_among
 from nengshao.stores.state.closed import read_closed
 from nengshao.stores.state.in_force import put_in_force
 from nengshao.stores.state.leases import lock_lease
@@ -28,6 +29,9 @@ _DIFFERENCES: Final = {
     "equivalent_g": pl.Int64,
     "carbon_g": pl.Int64,
 }
+
+
+_SHOWN: Final = [column for column in proposals.c if column.name != "fingerprint"]
 
 
 class SqlClosings(Part):
@@ -59,12 +63,25 @@ class SqlClosings(Part):
             rows = connection.execute(query.order_by(closings.c.closed_at, closings.c.closing_id)).mappings()
             return [dict(row) for row in rows]
 
+    def proposal(self, proposal_id: int) -> Mapping[str, Any] | None:
+        """As `proposals` gives it, whatever its state; None: there is none."""
+        query = sa.select(*_SHOWN).where(proposals.c.proposal_id == proposal_id)
+        with self._db.reading() as connection:
+            row = connection.execute(query).mappings().first()
+            return None if row is None else dict(row)
+
     def proposals(
-        self, enterprises: Sequence[str] | None = None, *, state: str | None = None, limit: int = 1000
+        self,
+        enterprises: Sequence[str] | None = None,
+        *,
+        state: str | None = None,
+        before: int | None = None,
+        limit: int = 1000,
     ) -> list[Mapping[str, Any]]:
-        """Every column but the fingerprint, newest first."""
-        shown = [column for column in proposals.c if column.name != "fingerprint"]
-        query = sa.select(*shown).order_by(proposals.c.proposal_id.desc()).limit(limit)
+        """Every column but the fingerprint, newest first; `before`: older than that one."""
+        query = sa.select(*_SHOWN).order_by(proposals.c.proposal_id.desc()).limit(limit)
+        if before is not None:
+            query = query.where(proposals.c.proposal_id < before)
         if state is not None:
             query = query.where(proposals.c.state == state)
         with self._db.reading() as connection:
@@ -94,23 +111,53 @@ class SqlClosings(Part):
             enterprise = connection.execute(owner).scalar()
             if enterprise is None:
                 return False
-            lock_lease(connection, "assess", self._partition(enterprise))
-            decided = hanging_together(_open_of(connection, enterprise), proposal_id)
-            if decided and accept:
-                regions = read_regions_of(connection, enterprise)
-                change = accepted(decided, by=by, reason=reason, at=at, regions=regions)
-                put_in_force(connection, change, self._partition)
-            numbers = [row.proposal_id for row in decided]
-            said = {"decided_by": by, "decided_at": at, "reason": reason}
-            state = "accepted" if accept else "rejected"
-            statement = sa.update(proposals).where(proposals.c.proposal_id.in_(numbers))
-            connection.execute(statement.values(said | {"state": state}))
-        return bool(decided)
+            rows = self._open_and_locked(connection, enterprise)
+            verdict = _Verdict(accept, by, reason, at)
+            return bool(self._decide(connection, hanging_together(rows, [proposal_id]), verdict))
+
+    def decide_proposals(
+        self, enterprise: str, first_day: int, end_day: int, *, accept: bool, by: str, reason: str, at: int
+    ) -> list[int]:
+        """Decide all open proposals of these days, and what hangs together with them; their ids, sorted."""
+        with self._db.writing() as connection:
+            rows = self._open_and_locked(connection, enterprise)
+            asked = [row.proposal_id for row in rows if first_day <= row.day < end_day]
+            verdict = _Verdict(accept, by, reason, at)
+            return self._decide(connection, hanging_together(rows, asked), verdict)
+
+    def _open_and_locked(self, connection: Connection, enterprise: str) -> list[Any]:
+        lock_lease(connection, "assess", self._partition(enterprise))
+        query = sa.select(proposals).where(proposals.c.enterprise == enterprise, proposals.c.state == "open")
+        return list(connection.execute(query.order_by(proposals.c.day)))
+
+    def _decide(self, connection: Connection, rows: Sequence[Any], verdict: _Verdict) -> list[int]:
+        """Decide these open proposals of one enterprise."""
+        if rows and verdict.accept:
+            change = accepted(
+                rows, by=verdict.by, reason=verdict.reason, at=verdict.at,
+                regions=read_regions_of(connection, rows[0].enterprise),
+            )  # fmt: skip
+            put_in_force(connection, change, self._partition)
+        numbers = sorted(row.proposal_id for row in rows)
+        said = {
+            "state": "accepted" if verdict.accept else "rejected",
+            "decided_by": verdict.by,
+            "decided_at": verdict.at,
+            "reason": verdict.reason,
+        }
+        for some in chunks(numbers):
+            connection.execute(sa.update(proposals).where(proposals.c.proposal_id.in_(some)).values(said))
+        return numbers
 
 
-def _open_of(connection: Connection, enterprise: str) -> list[Any]:
-    query = sa.select(proposals).where(proposals.c.enterprise == enterprise, proposals.c.state == "open")
-    return list(connection.execute(query.order_by(proposals.c.day)))
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """What a person said of proposals, and when."""
+
+    accept: bool
+    by: str
+    reason: str
+    at: int
 
 
 def _obstacles(connection: Connection, enterprise: str, first_day: int, end_day: int) -> Iterator[str]:

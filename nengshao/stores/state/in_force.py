@@ -59,10 +59,11 @@ class Change:
 
 def put_in_force(connection: Connection, change: Change, partition: Callable[[str], int]) -> None:
     """Replace the figures, keep the revisions, and make everything due that stands on them."""
+    replaced = _computed_at(connection, change.revisions)
     _write_days(connection, change, partition)
     delete_each(connection, blocks, [{name: row[name] for name in BLOCKS.key} for row in change.gone_blocks])
     run_many(connection, sa.insert(blocks), change.blocks)
-    _write_revisions(connection, change.revisions, change.at)
+    _write_revisions(connection, change.revisions, replaced, change.at)
     _write_todos(connection, change, partition)
     # Only rows that still have the generation claimed: what was marked since stays dirty.
     delete_each(connection, dirty_days, rows_of(change.claimed, CLAIM, by=("enterprise", "day")))
@@ -95,12 +96,26 @@ def _write_days(connection: Connection, change: Change, partition: Callable[[str
         delete_each(connection, table, change.pairs)
     run_many(connection, sa.insert(point_days), rows_of(change.point_days, POINT_DAYS.schema))
     days = rows_of(change.enterprise_days, ENTERPRISE_DAYS.schema)
-    placed = [row | {"partition": partition(row["enterprise"])} for row in days]
+    placed = [row | {"partition": partition(row["enterprise"]), "computed_at": change.at} for row in days]
     run_many(connection, sa.insert(enterprise_days), placed)
     run_many(connection, sa.insert(scope_days), rows_of(change.scope_days, SCOPE_DAYS.schema))
 
 
-def _write_revisions(connection: Connection, changed: Sequence[Revision], at: int) -> None:
+def _computed_at(connection: Connection, changed: Sequence[Revision]) -> dict[tuple[str, int], int]:
+    """When the figures in force were computed that are revised, by enterprise and day."""
+    if not changed:
+        return {}
+    days = [revision.day for revision in changed]
+    query = sa.select(*(enterprise_days.c[name] for name in ("enterprise", "day", "computed_at")))
+    of_days = query.where(enterprise_days.c.day.between(min(days), max(days)))
+    names = {revision.enterprise for revision in changed}
+    found = select_among(connection, of_days, enterprise_days.c.enterprise, names)
+    return {(row.enterprise, row.day): row.computed_at for row in found}
+
+
+def _write_revisions(
+    connection: Connection, changed: Sequence[Revision], replaced: Mapping[tuple[str, int], int], at: int
+) -> None:
     if not changed:
         return
     query = sa.select(revisions.c.enterprise, revisions.c.day, sa.func.max(revisions.c.seq).label("seq"))
@@ -125,6 +140,7 @@ def _write_revisions(connection: Connection, changed: Sequence[Revision], at: in
                 "after": dict(revision.after),
                 "decided_by": revision.decided_by,
                 "reason": revision.reason,
+                "replaced_at": replaced.get(key),
             }
         )
     run_many(connection, sa.insert(revisions), rows)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final
@@ -124,13 +124,13 @@ def renew_rechecks(connection: Connection, after: pl.DataFrame, pairs: Sequence[
     run_many(connection, statement, rows)
 
 
-def hanging_together(rows: Sequence[Any], proposal_id: int) -> list[Any]:
-    """Of one enterprise's open proposals, those that share blocks with this one, itself among them.
+def hanging_together(rows: Sequence[Any], asked: Collection[int]) -> list[Any]:
+    """Of one enterprise's open proposals, those asked for and those that share blocks with them.
 
     One of them alone would leave a block in force beside figures that were made without it, or neither.
     """
     keys = {row.proposal_id: _block_keys(row) for row in rows}
-    found = {proposal_id} & keys.keys()
+    found = keys.keys() & set(asked)
     while True:
         touched = set[BlockKey]().union(*(keys[number] for number in found))
         reached = {number for number in keys if number in found or touched & keys[number]}

@@ -193,6 +193,7 @@ enterprise_days: Final = Table(
     metadata,
     *of_contract(frames.ENTERPRISE_DAYS),
     big("partition"),
+    big("computed_at"),  # when the row was last put in force
     Index("enterprise_days_to_recheck", "partition", "recheck_at"),
 )
 
@@ -222,6 +223,7 @@ revisions: Final = Table(
     json("after"),
     Column("decided_by", Text),  # who accepted it; null: it followed from the data
     Column("reason", Text),
+    Column("replaced_at", BigInteger),  # `computed_at` of the figure it replaces; null: there was none
 )
 
 # ----------------------------------------------------------------------------------------- judgements

@@ -224,7 +224,7 @@ def _create_days() -> None:
         *_text("enterprise"),
         *_big("day"),
         *_totals(),
-        *_big("partition"),
+        *_big("partition", "computed_at"),
         sa.PrimaryKeyConstraint("enterprise", "day"),
     )
     op.create_index("enterprise_days_to_recheck", "enterprise_days", ["partition", "recheck_at"])
@@ -292,6 +292,7 @@ def _create_blocks_events_and_revisions() -> None:
         *_text("cause"),
         *_json("before", "after"),
         *_text("decided_by", "reason", nullable=True),
+        *_big("replaced_at", nullable=True),
         sa.PrimaryKeyConstraint("enterprise", "day", "seq"),
     )
 
