@@ -3,9 +3,11 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 B      ?= ingest
+N      ?= 100
 ARGS   ?=
+SECONDS ?= 600
 
-.PHONY: install demo test check fmt bench servers run schema
+.PHONY: install demo test check fmt bench chaos fuzz servers run schema
 
 install: $(VENV)/.installed
 
@@ -21,6 +23,8 @@ test: install ; $(BIN)/python -m pytest
 check: install ; $(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports && $(BIN)/nengshao check
 fmt: install ; $(BIN)/ruff format . && $(BIN)/ruff check --fix .
 bench: install ; $(BIN)/python -m tests.benches.$(B) $(ARGS)
+chaos: install ; $(BIN)/python -m tests.chaos --kills $(N) $(ARGS)
+fuzz: install ; mkdir -p .fuzz && POLARS_MAX_THREADS=1 $(BIN)/python -m tests.fuzz -max_total_time=$(SECONDS) -max_len=4096 -timeout=30 -print_final_stats=1 -dict=tests/fuzz/wire.dict -artifact_prefix=.fuzz/ .fuzz tests/fuzz/corpus
 servers: ; $(PYTHON) tests/servers/install.py
 run: install ; $(BIN)/nengshao run
 schema: install ; $(BIN)/nengshao schema > docs/wire.schema.json

@@ -102,7 +102,7 @@ def text_of(raw: bytes) -> str | None:
         return None
 
 
-def replay_entry(row: Row, raw: bytes, *, by: str, partition: int, after: int | None) -> InboxEntry:
+def replay_entry(row: Row, raw: bytes, *, by: str, after: int | None) -> InboxEntry:
     """The entry as the holder finds it in the inbox: with its first arrival time, so it beats nothing newer.
 
     `after` names an earlier replay that is booked and nevertheless not this one.
@@ -117,7 +117,6 @@ def replay_entry(row: Row, raw: bytes, *, by: str, partition: int, after: int | 
         raw=raw,
         accepted_at=row["arrived_at"],
         idempotency_key=key if after is None else f"{key}:{after}",
-        partition=partition,
         submitted_by=by,
         quarantine_id=row["quarantine_id"],
     )
@@ -162,8 +161,7 @@ def put_replay(service: Service, caller: Principal, entry_id: int) -> Upload:
         row, raw = load_entry(service, caller, entry_id)
         if raw is None:
             raise NotReplayable("原始字节未保留", "its raw bytes were not kept")
-        partition = service.partition_of(row["enterprise"])
-        entry = replay_entry(row, raw, by=caller.name, partition=partition, after=after)
+        entry = replay_entry(row, raw, by=caller.name, after=after)
         upload = load_upload(service, caller, service.state.put_inbox(entry))
         if upload.state == "waiting":
             return upload

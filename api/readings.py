@@ -124,7 +124,6 @@ class Submission:
     """By whom, when and for whom an upload was sent; `key`: the Idempotency-Key, if any."""
 
     enterprise: str
-    partition: int
     submitted_by: str
     at: int
     key: str | None = None
@@ -148,7 +147,6 @@ def inbox_entry(content: Content, submission: Submission) -> InboxEntry:
         raw=content.raw,
         accepted_at=submission.at,
         idempotency_key=f"api:{enterprise}:{submission.key or ''}:{content.format}:{digest}",
-        partition=submission.partition,
         submitted_by=submission.submitted_by,
     )
 
@@ -188,8 +186,7 @@ def load_submission(
 ) -> Submission:
     """For whom and when. Raises: NotFound unless the enterprise is registered and the caller's to see."""
     service.enterprise(caller, query.enterprise)
-    partition = service.partition_of(query.enterprise)
-    return Submission(query.enterprise, partition, caller.name, service.clock.now(), key)
+    return Submission(query.enterprise, caller.name, service.clock.now(), key)
 
 
 Submissions = Annotated[Submission, Depends(load_submission)]

@@ -10,6 +10,8 @@ from api import (
     alerts,
     barometer,
     closings,
+    denials,
+    devices,
     docs,
     energy,
     enterprises,
@@ -26,6 +28,7 @@ from api import (
     quarantine,
     readings,
     regions,
+    resends,
     revision_readings,
     revisions,
     statistics,
@@ -121,8 +124,9 @@ def _guarded() -> APIRouter:
     for noun in (
         alerts, enterprises, points, energy, totals, explanations, intensity, measures, meter_events,
         revisions, revision_readings, closings, statistics, regions, barometer, readings, quarantine,
+        devices, resends,
     ):  # fmt: skip
         guarded.include_router(noun.router, responses=_NOT_FOUND)
-    for noun in (law, ledger, metrics):
+    for noun in (law, ledger, denials, metrics):
         guarded.include_router(noun.router)
     return guarded

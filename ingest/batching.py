@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -12,7 +12,7 @@ import polars as pl
 from ingest.subscriber import Delivery, Subscriber
 from nengshao.domain.readings import Reason, Source
 from nengshao.ports import DeviceStatus, InboxEntry, QuarantineEntry
-from nengshao.wire import STATUS, Decoded, Message, decode_status, parse_topic, payload_digest
+from nengshao.wire import STATUS, Decoded, Message, decode_status, parse_topic, payload_digest, plain_size
 
 BYTES_PER_READING: Final = 150  # of JSON on the wire, about: a batch is measured before it is decoded
 REJECTED_SCHEMA: Final = {
@@ -36,6 +36,8 @@ class Batch:
     only_indexes: frozenset[int] = frozenset()  # a replay of some readings of a message
     repeats: int = 0  # a replay: readings of further deliveries of the same bytes, which are taken back too
     statuses: Sequence[DeviceStatus] = field(default=())
+    arrived: Sequence[int] = ()  # when each message came, if not now
+    orphans: Sequence[InboxEntry] = ()  # entries of the inbox that these messages are, besides `inbox`
 
 
 def gather(
@@ -46,32 +48,38 @@ def gather(
     Nothing for `max_idle_s` ends a batch early: a broker that has as much in flight as it allows itself waits
     for our acknowledgements, and we must not wait for it meanwhile.
     """
-    first = subscriber.take(wait_s)
-    if first is None:
-        return []
-    batch, size = [first], len(first.message.payload)
+    batch = subscriber.take(wait_s)
+    size = size_of(batch)
     deadline = time.monotonic() + max_age_s
-    while size < max_rows * BYTES_PER_READING:
-        delivery = subscriber.take(max(0.0, min(max_idle_s, deadline - time.monotonic())))
-        if delivery is None:
+    while batch and size < max_rows * BYTES_PER_READING:
+        more = subscriber.take(max(0.0, min(max_idle_s, deadline - time.monotonic())))
+        if not more:
             break
-        batch.append(delivery)
-        size += len(delivery.message.payload)
+        batch += more
+        size += size_of(more)
     return batch
 
 
-def split_statuses(messages: Sequence[Message], now: int) -> tuple[list[Message], list[DeviceStatus]]:
-    """Data messages, and the device statuses among the rest. A status that is none stays with the data,
-    where its topic rejects it."""
-    data, statuses = [], []
-    for message in messages:
+def size_of(deliveries: Sequence[Delivery]) -> int:
+    """Bytes of the messages as plain JSON: what a batch is measured by."""
+    return sum(plain_size(delivery.message.payload) for delivery in deliveries)
+
+
+def split_statuses(
+    arrivals: Iterable[tuple[Message, int]],
+) -> tuple[list[Message], list[int], list[DeviceStatus]]:
+    """Data messages, when each arrived, and the device statuses among the rest. A status that is none stays
+    with the data, where its topic rejects it."""
+    data, arrived, statuses = [], [], []
+    for message, at in arrivals:
         topic = parse_topic(message.topic)
         status = decode_status(message.payload) if topic is not None and topic.leaf == STATUS else None
         if topic is not None and status is not None and status.deviceId == topic.device:
-            statuses.append(DeviceStatus(topic.enterprise, topic.device, status.state, now))
+            statuses.append(DeviceStatus(topic.enterprise, topic.device, status.state, at))
         else:
             data.append(message)
-    return data, statuses
+            arrived.append(at)
+    return data, arrived, statuses
 
 
 def rejected_frame(decoded: Decoded) -> pl.DataFrame:
@@ -81,7 +89,7 @@ def rejected_frame(decoded: Decoded) -> pl.DataFrame:
 
 
 def quarantine_entries(
-    batch: Batch, rejected: pl.DataFrame, *, raw_cap: int, arrived_at: int
+    batch: Batch, rejected: pl.DataFrame, *, raw_cap: int, now: int
 ) -> list[QuarantineEntry]:
     """One entry per message and reason, with the raw bytes up to the cap."""
     groups = rejected.group_by("message", "reason", maintain_order=True).agg(
@@ -104,7 +112,7 @@ def quarantine_entries(
                 size=len(payload),
                 raw=payload if len(payload) <= raw_cap else None,
                 indexes=tuple(indexes),
-                arrived_at=arrived_at,
+                arrived_at=batch.arrived[number] if batch.arrived else now,
             )
         )
     return entries

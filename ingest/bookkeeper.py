@@ -9,16 +9,19 @@ from __future__ import annotations
 import logging
 import time
 import uuid
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import msgspec
 import polars as pl
 
 from ingest.batching import Batch, owner_of, quarantine_entries, rejected_frame
+from ingest.clocks import STAMPS_SCHEMA, Clocks, latest_of_devices, with_future
+from ingest.gaps import Expectations, GapLimits, Refusals
 from ingest.inbox import with_believable_versions
-from ingest.outcomes import TAIL_SCHEMA, Outcomes, advanced_watermarks, merged_watermarks, outcomes_of
+from ingest.outcomes import TAIL_SCHEMA, Outcomes, merged_watermarks, outcomes_of
 from ingest.receipts import message_receipts
 from ingest.screening import Screen, TimeLimits
 from ingest.settlement import OpenIntents
@@ -27,7 +30,6 @@ from nengshao.domain.readings import Outcome, Reason, Source
 from nengshao.domain.time import DAY_S
 from nengshao.frames import READINGS
 from nengshao.ports import (
-    LAST_SEEN_SCHEMA,
     LEDGER_SCHEMA,
     WATERMARK_SCHEMA,
     Booking,
@@ -43,7 +45,19 @@ from nengshao.telemetry import Telemetry
 from nengshao.wire import Decoded, MessageReceipt
 
 _LOG: Final = logging.getLogger(__name__)
+_NOBODY: Final = pl.DataFrame(schema=STAMPS_SCHEMA)
 _VERSION_KEY: Final = ["point", "ts", "version"]
+
+
+@dataclass(frozen=True, slots=True)
+class Screened:
+    """A batch and what screening makes of it: READINGS + message, index, enterprise, device, kind;
+    REJECTED_SCHEMA; REFUSED_SCHEMA."""
+
+    batch: Batch
+    accepted: pl.DataFrame
+    rejected: pl.DataFrame
+    refused: pl.DataFrame
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +67,16 @@ class _Written:
     outcomes: Outcomes
     rejected: pl.DataFrame
     intent_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Unbooked:
+    """A batch that needs only its third commit. What memory knows already counts it as booked."""
+
+    batch: Batch
+    written: _Written
+    booking: Booking
+    started: float
 
 
 class Bookkeeper:
@@ -70,6 +94,7 @@ class Bookkeeper:
     ) -> None:
         self._state, self._readings, self._clock, self._telemetry = state, readings, clock, telemetry
         self._settings = settings
+        self._clocks = Clocks(telemetry, settings.clock_limit_s)
         self._valid_numbers = {name: dialect.valid for name, dialect in dialects.items()}
         self._follow(Registry())
         self._forget()
@@ -77,6 +102,8 @@ class Bookkeeper:
     def _forget(self) -> None:
         self._watermarks = pl.DataFrame(schema=TAIL_SCHEMA)
         self._open = OpenIntents()
+        self._refusals = Refusals()
+        self._clocks.forget()
 
     # ---------------------------------------------------------------------------- what it goes by
 
@@ -90,6 +117,7 @@ class Bookkeeper:
 
     def _follow(self, registry: Registry) -> None:
         self._screen = Screen(registry, self._valid_numbers)
+        self._expectations = Expectations(registry)
         self._owners = registry.points.select("point", "enterprise", "kind").unique("point")
         self._registry_version = registry.version
 
@@ -115,32 +143,63 @@ class Bookkeeper:
     # ------------------------------------------------------------------------------------ booking
 
     def book_batch(self, lease: Lease, batch: Batch) -> list[MessageReceipt]:
-        """Screen, write and book a batch; one receipt per message. On return the books have it.
+        """Screen, write and book a batch. See `book_screened`."""
+        return self.book_screened(lease, self.screened(batch))
+
+    def book_screened(self, lease: Lease, screened: Screened) -> list[MessageReceipt]:
+        """Write and book a batch; one receipt per message. On return the books have it.
 
         Raises: StoreUnavailable (nothing is lost: the caller still has the messages; call `read_books`
         before the next batch), LeaseLost.
         """
+        return self.commit(lease, self.write(lease, screened))
+
+    def write(self, lease: Lease, screened: Screened) -> Unbooked:
+        """Judge, intend and write a batch, as if all that was written before it were booked.
+
+        If one of those turns out not to be, this one must not be committed: call `read_books`, and begin
+        again with both. Raises: StoreUnavailable, LeaseLost.
+        """
         started = time.perf_counter()
-        accepted, rejected = self._screened(batch)
-        written = self._written(lease, accepted, rejected)
+        batch = screened.batch
+        if self._open.contradict(screened.accepted):  # of two values the greater stands: both must be known
+            self.settle_open_intents(lease)
+        written = self._written(lease, screened.accepted, screened.rejected)
+        booking = self._booking(batch, written, self._gaps(written.outcomes, screened.refused))
+        self._note(booking, written.outcomes.tails)
+        self._refusals.note(screened.refused)
+        return Unbooked(batch, written, booking, started)
+
+    def commit(self, lease: Lease, unbooked: Unbooked) -> list[MessageReceipt]:
+        """The third commit of a batch; one receipt per message. Another thread may do it while the next batch
+        is written: it touches nothing that writing one does. Raises: StoreUnavailable, LeaseLost.
+        """
+        batch, written = unbooked.batch, unbooked.written
         receipts = message_receipts(
             batch.messages, batch.decoded.sequences, written.outcomes.rows, written.rejected
         )
-        tails = advanced_watermarks(written.outcomes.rows)
-        self.book(lease, self._booking(batch, written, receipts, tails), tails)
-        self._telemetry.batch_seconds.observe(time.perf_counter() - started)
+        self._commit(lease, replace(unbooked.booking, inbox_done=_inbox_done(batch, receipts)))
+        self._telemetry.batch_seconds.observe(time.perf_counter() - unbooked.started)
         return receipts
 
     def book(self, lease: Lease, booking: Booking, tails: pl.DataFrame | None = None) -> None:
         """The third commit, and what memory and metrics take from it. `tails`: its TAIL_SCHEMA, if any."""
-        self._state.book(lease, booking)
+        self._commit(lease, booking)
+        self._note(booking, tails)
+
+    def _note(self, booking: Booking, tails: pl.DataFrame | None) -> None:
+        """What memory knows of the books from now on."""
         self._open.booked(booking.intent_id, booking.intents_left)
         if tails is not None:
             self._watermarks = merged_watermarks(self._watermarks, tails)
+
+    def _commit(self, lease: Lease, booking: Booking) -> None:
+        self._state.book(lease, booking)
         for row in booking.ledger.iter_rows(named=True):
             self._telemetry.readings.labels(row["source"], row["outcome"], row["reason"]).inc(row["count"])
 
-    def _screened(self, batch: Batch) -> tuple[pl.DataFrame, pl.DataFrame]:
+    def screened(self, batch: Batch) -> Screened:
+        """A batch against the registry and the limits. Asks no store: another thread may do it beforehand."""
         raw = batch.decoded.readings
         if batch.inbox is not None and batch.inbox.quarantine_id is not None:
             raw = with_believable_versions(raw, batch.inbox.accepted_at, self._settings.future_limit_s)
@@ -150,8 +209,9 @@ class Bookkeeper:
         rejected = pl.concat([rejected_frame(batch.decoded), screened.rejected])
         if batch.only_indexes:
             wanted = pl.col("index").is_in(sorted(batch.only_indexes))
-            return screened.accepted.filter(wanted), _of_indexes(rejected, sorted(batch.only_indexes))
-        return screened.accepted, rejected
+            alone = _of_indexes(rejected, sorted(batch.only_indexes))
+            return Screened(batch, screened.accepted.filter(wanted), alone, screened.refused)
+        return Screened(batch, screened.accepted, rejected, screened.refused)
 
     def _written(self, lease: Lease, accepted: pl.DataFrame, rejected: pl.DataFrame) -> _Written:
         """Intent and store write; rows that the store will never take join the rejected."""
@@ -170,13 +230,19 @@ class Bookkeeper:
 
     def _outcomes(self, accepted: pl.DataFrame) -> Outcomes:
         """Outcomes against the books; looks up only what is behind a watermark or in an open intent."""
-        watermarks = self._known_watermarks(accepted["point"].unique())
-        keys = accepted.select("point", "ts").unique()
-        behind = keys.join(watermarks, on="point").filter(pl.col("ts") <= pl.col("watermark"))
-        looked_up = pl.concat([behind.select("point", "ts"), self._open.keys_among(keys)]).unique()
+        earliest = accepted.group_by("point").agg(pl.col("ts").min())
+        watermarks = self._known_watermarks(earliest["point"])
+        keys, is_behind = accepted[["point", "ts"]], pl.col("ts") <= pl.col("watermark")
+        late = (
+            earliest.lazy().join(watermarks.lazy(), on="point").filter(is_behind).select("point", "watermark")
+        )
+        marks, looked_up = late.collect(), self._open.keys_among(keys)
+        if not marks.is_empty():
+            behind = keys.join(marks, on="point").filter(is_behind)
+            looked_up = pl.concat([looked_up, behind.select("point", "ts")])
         booked = READINGS.empty()
         if not looked_up.is_empty():
-            booked = self._open.without_unbooked(self._readings.versions(looked_up))
+            booked = self._open.without_unbooked(self._readings.versions(looked_up.unique()))
         return outcomes_of(accepted, booked, watermarks)
 
     def _record_intent(self, lease: Lease, outcomes: Outcomes) -> str:
@@ -192,10 +258,10 @@ class Bookkeeper:
         self._open.add(intent)  # until it is booked: if the write fails now, it stays open
         return intent.intent_id
 
-    def _booking(
-        self, batch: Batch, written: _Written, receipts: Sequence[MessageReceipt], tails: pl.DataFrame
-    ) -> Booking:
+    def _booking(self, batch: Batch, written: _Written, gaps: pl.DataFrame) -> Booking:
         now, entry, outcomes = self._clock.now(), batch.inbox, written.outcomes
+        heard = latest_of_devices(outcomes.rows) if batch.source is Source.MQTT else _NOBODY
+        came = max(batch.arrived, default=now)  # what waited in a spool says nothing of now
         replayed = None if entry is None else entry.quarantine_id
         return Booking(
             at=now,
@@ -203,19 +269,24 @@ class Bookkeeper:
             ledger=_ledger(batch, outcomes, written.rejected),
             corrections=outcomes.corrections,
             quarantine=quarantine_entries(
-                batch,
-                written.rejected,
-                raw_cap=self._settings.raw_cap_message,
-                arrived_at=now if entry is None else entry.accepted_at,
+                batch, written.rejected, raw_cap=self._settings.raw_cap_message, now=now
             ),
             dirty=outcomes.dirty,
-            watermarks=tails.select(list(WATERMARK_SCHEMA)),
-            last_seen=_last_seen(batch, outcomes.rows, now),
+            watermarks=outcomes.tails.select(list(WATERMARK_SCHEMA)),
+            last_seen=heard.select("enterprise", "device", pl.lit(came, dtype=pl.Int64).alias("at")),
+            clocks=self._clocks.news(with_future(heard, batch.decoded.readings, written.rejected), came),
+            gaps=gaps,
             statuses=batch.statuses,
-            inbox_done={entry.inbox_id: _receipt_text(receipts)} if entry is not None else {},
             replayed=() if replayed is None else (replayed,),
             intents_left=self._open.left_after(outcomes.rows, booked_intent=written.intent_id),
         )
+
+    def _gaps(self, outcomes: Outcomes, refused: pl.DataFrame | None = None) -> pl.DataFrame:
+        """What these rows show to be missing before them, as GAPS_SCHEMA. What was refused is not missing."""
+        reach_s = self._settings.resend_reach_days * DAY_S
+        limits = GapLimits(self._clock.now(), self._settings.resend_grace_s, reach_s)
+        rows, watermarks = self._refusals.counted(outcomes.rows, outcomes.watermarks, refused)
+        return self._expectations.gaps(rows, watermarks, limits)
 
     # --------------------------------------------------------------------------------- settlement
 
@@ -234,7 +305,6 @@ class Bookkeeper:
         )
         watermarks = self._known_watermarks(found["point"].unique())
         outcomes = outcomes_of(owned, self._open.without_unbooked(stored), watermarks)
-        tails = advanced_watermarks(outcomes.rows)
         dirty = pl.concat([outcomes.dirty, intent.dirty])
         nothing = Batch(Source.SETTLEMENT, (), Decoded(pl.DataFrame(), {}, ()))
         booking = Booking(
@@ -242,10 +312,11 @@ class Bookkeeper:
             ledger=_ledger(nothing, outcomes, rejected_frame(nothing.decoded)),
             corrections=outcomes.corrections,
             dirty=dirty.group_by("enterprise", "day").agg(pl.col("late").any()),
-            watermarks=tails.select(list(WATERMARK_SCHEMA)),
+            watermarks=outcomes.tails.select(list(WATERMARK_SCHEMA)),
+            gaps=self._gaps(outcomes),
             intents_left=self._open.left_after(outcomes.rows, booked_intent=None),
         )
-        self.book(lease, booking, tails)
+        self.book(lease, booking, outcomes.tails)
         _LOG.info("settled %d readings that a predecessor left unbooked", found.height)
 
 
@@ -265,38 +336,25 @@ def _refused_by_store(rows: pl.DataFrame, detail: str, schema: pl.Schema) -> pl.
     return rows.select("message", "index", reason, pl.lit(detail[:200]).alias("detail")).cast(schema)
 
 
-def _receipt_text(receipts: Sequence[MessageReceipt]) -> str:
-    return msgspec.json.encode(list(receipts)).decode()
+def _inbox_done(batch: Batch, receipts: Sequence[MessageReceipt]) -> dict[int, str]:
+    """What the inbox keeps of its entries. An orphan's receipt is its device's: nobody asks here for it."""
+    done = {orphan.inbox_id: "[]" for orphan in batch.orphans}
+    if batch.inbox is not None:
+        done[batch.inbox.inbox_id] = msgspec.json.encode(list(receipts)).decode()
+    return done
 
 
 def _ledger(batch: Batch, outcomes: Outcomes, rejected: pl.DataFrame) -> pl.DataFrame:
     """LEDGER_SCHEMA of a batch: every delivered reading once."""
-    source = pl.lit(batch.source.value).alias("source")
-    booked = outcomes.rows.group_by("enterprise", "outcome").agg(pl.len().cast(pl.Int64).alias("count"))
-    owners = [owner_of(batch, message)[0] for message in batch.messages]
-    owner = pl.col("message").replace_strict(
-        list(range(len(owners))), owners, default="", return_dtype=pl.String
+    source = batch.source.value
+    accepted = outcomes.rows.group_by("enterprise", "outcome").len()
+    counts = [(enterprise, source, outcome, "", count) for enterprise, outcome, count in accepted.iter_rows()]
+    refused = Counter(
+        (owner_of(batch, batch.messages[number])[0], reason)
+        for number, reason in zip(rejected["message"], rejected["reason"], strict=True)
     )
-    refused = rejected.with_columns(owner.alias("enterprise"))
-    refused = refused.group_by("enterprise", "reason").agg(pl.len().cast(pl.Int64).alias("count"))
-    columns = list(LEDGER_SCHEMA)
-    again = pl.DataFrame(
-        [(batch.enterprise, batch.source.value, Outcome.DUPLICATE.value, "", batch.repeats)],
-        schema=dict(LEDGER_SCHEMA),
-        orient="row",
-    )
-    return pl.concat(
-        [
-            again.filter(pl.col("count") > 0),
-            booked.with_columns(source, pl.lit("").alias("reason")).select(columns),
-            refused.with_columns(source, pl.lit(Outcome.QUARANTINED.value).alias("outcome")).select(columns),
-        ]
-    ).sort(columns)
-
-
-def _last_seen(batch: Batch, rows: pl.DataFrame, now: int) -> pl.DataFrame:
-    """When each device last delivered something acceptable, as LAST_SEEN_SCHEMA."""
-    if batch.source is not Source.MQTT:
-        return pl.DataFrame(schema=dict(LAST_SEEN_SCHEMA))
-    devices = rows.select("enterprise", "device").unique().sort("enterprise", "device")
-    return devices.with_columns(pl.lit(now, dtype=pl.Int64).alias("at"))
+    quarantined = Outcome.QUARANTINED.value
+    counts += [(enterprise, source, quarantined, reason, n) for (enterprise, reason), n in refused.items()]
+    if batch.repeats:
+        counts.append((batch.enterprise, source, Outcome.DUPLICATE.value, "", batch.repeats))
+    return pl.DataFrame(sorted(counts), schema=dict(LEDGER_SCHEMA), orient="row")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import polars as pl
 
@@ -19,6 +20,9 @@ from nengshao.wire import (
     parse_topic,
     payload_digest,
 )
+
+_DETAILS: Final = 20  # rejections of one message that say more than the reason
+_ENTRIES: Final = 1_000  # messages and rejections of one publish, of some 100 bytes, at most 1 kB each
 
 
 def message_receipts(
@@ -36,18 +40,23 @@ def message_receipts(
     for number, outcome, count in counts.iter_rows():
         setattr(receipts[number], outcome, count)
     for number, index, reason, detail in rejected.select("message", "index", "reason", "detail").iter_rows():
-        receipts[number].rejected.append(RejectedItem(reason, Reason(reason).zh, index, detail))
+        told = receipts[number].rejected
+        told.append(RejectedItem(reason, Reason(reason).zh, index, detail if len(told) < _DETAILS else ""))
     return receipts
 
 
 def device_receipts(
     messages: Sequence[Message], receipts: Sequence[MessageReceipt], booked_at: int
 ) -> list[tuple[str, Receipt]]:
-    """(topic, receipt) per device. A message whose topic names no device has nobody to be told."""
-    by_topic: dict[str, list[MessageReceipt]] = defaultdict(list)
+    """(topic, receipt) per device, several where one would be large: a broker ends the connection at a packet
+    beyond its limit. A message whose topic names no device has nobody to be told."""
+    parts: dict[tuple[str, int], list[MessageReceipt]] = defaultdict(list)
+    size: dict[str, int] = defaultdict(int)
     for message, receipt in zip(messages, receipts, strict=True):
-        topic = parse_topic(message.topic)
-        if topic is not None:
-            by_topic[str(Topic(topic.enterprise, topic.device, RECEIPT))].append(receipt)
+        place = parse_topic(message.topic)
+        if place is not None:
+            topic = str(Topic(place.enterprise, place.device, RECEIPT))
+            parts[topic, size[topic] // _ENTRIES].append(receipt)
+            size[topic] += 1 + len(receipt.rejected)
     booked = iso_text(booked_at)
-    return [(topic, Receipt(booked, parts)) for topic, parts in by_topic.items()]
+    return [(topic, Receipt(booked, part)) for (topic, _), part in parts.items()]

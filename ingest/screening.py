@@ -12,6 +12,7 @@ from typing import Final
 
 import polars as pl
 
+from ingest.gaps import cadence_of, refused
 from nengshao.domain.codes import is_credit_code
 from nengshao.domain.readings import MICRO, VERSION_LEAD_S, VERSION_SPAN, Reason, StatType
 from nengshao.domain.time import DAY_S, LOCAL_OFFSET_S
@@ -34,11 +35,12 @@ class TimeLimits:
 
 @dataclass(frozen=True, slots=True)
 class Screened:
-    """`accepted`: READINGS columns + message, index, enterprise, device, kind. `rejected`: message, index,
-    reason (String), detail."""
+    """`accepted`: READINGS columns + message, index, enterprise, device, kind, cadence_s (null: the calendar
+    or a person tells). `rejected`: message, index, reason (String), detail. `refused`: REFUSED_SCHEMA."""
 
     accepted: pl.DataFrame
     rejected: pl.DataFrame
+    refused: pl.DataFrame
 
 
 class Screen:
@@ -60,14 +62,14 @@ class Screen:
 
         `by_person`: the readings come from a person's import, so the serving device is not checked.
         """
-        rows = raw.with_row_index("row").join(self._enterprises, on="enterprise", how="left")
-        rows = rows.join(self._specs, on=_IDENTITY, how="left")
+        known = raw.lazy().with_row_index("row").join(self._enterprises.lazy(), on="enterprise", how="left")
+        known = known.join(self._specs.lazy(), on=_IDENTITY, how="left")
         if self._is_dated:
-            rows = _one_specification_each(rows)
-        rows = rows.with_columns(_scaled_value(), _in_force().alias("in_force"))
-        rows = rows.with_columns(_first_reason(limits, by_person=by_person).alias("reason")).sort("row")
-        rows = _with_credit_code_reason(rows)
-        return Screened(_accepted(rows), _rejected(rows))
+            known = _one_specification_each(known)
+        known = known.with_columns(_scaled_value(), _in_force().alias("in_force"))
+        reason = _first_reason(limits, by_person=by_person).alias("reason")
+        rows = _with_credit_code_reason(known.with_columns(reason).sort("row").collect())
+        return Screened(_accepted(rows), _rejected(rows), refused(rows))
 
 
 def _specs(points: pl.DataFrame) -> pl.DataFrame:
@@ -87,7 +89,7 @@ def _in_force() -> pl.Expr:
     return (pl.col("valid_from") <= ts) & (pl.col("valid_to").is_null() | (ts < pl.col("valid_to")))
 
 
-def _one_specification_each(rows: pl.DataFrame) -> pl.DataFrame:
+def _one_specification_each(rows: pl.LazyFrame) -> pl.LazyFrame:
     """One row per reading: the specification in force at its time, or any if none is."""
     return rows.sort("row", _in_force().fill_null(value=False)).unique("row", keep="last")
 
@@ -176,6 +178,8 @@ def _is_enumeration_wrong() -> pl.Expr:
 
 def _with_credit_code_reason(rows: pl.DataFrame) -> pl.DataFrame:
     """An unknown enterprise whose code does not even add up gets the more telling reason."""
+    if rows["reason"].null_count() == rows.height:
+        return rows
     unknown = pl.col("reason") == Reason.UNKNOWN_ENTERPRISE.value
     codes = rows.filter(unknown)["enterprise"].unique()
     wrong = [code for code in codes if not is_credit_code(code)]
@@ -186,18 +190,24 @@ def _with_credit_code_reason(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _accepted(rows: pl.DataFrame) -> pl.DataFrame:
-    return rows.filter(pl.col("reason").is_null()).select(
-        "point",
-        "ts",
-        "version",
-        pl.col("micro").cast(pl.Int64).alias("value"),
-        _is_valid().alias("valid"),
-        pl.col("input_type").cast(pl.Int8),
-        "message",
-        "index",
-        "enterprise",
-        "device",
-        "kind",
+    return (
+        rows.lazy()
+        .filter(pl.col("reason").is_null())
+        .select(
+            "point",
+            "ts",
+            "version",
+            pl.col("micro").cast(pl.Int64).alias("value"),
+            _is_valid().alias("valid"),
+            pl.col("input_type").cast(pl.Int8),
+            "message",
+            "index",
+            "enterprise",
+            "device",
+            "kind",
+            cadence_of(pl.col("stat_type"), pl.col("cadence_s")),
+        )
+        .collect()
     )
 
 
@@ -210,6 +220,5 @@ def _rejected(rows: pl.DataFrame) -> pl.DataFrame:
     limit = pl.format("；额定能力上限 / rated limit: {} {}{}", most, "unit", per)
     is_above = pl.col("reason") == Reason.ABOVE_CAPACITY.value
     said = pl.when(is_above).then(detail + limit).otherwise(detail)
-    return rows.filter(pl.col("reason").is_not_null()).select(
-        "message", "index", "reason", said.alias("detail")
-    )
+    refused = rows.lazy().filter(pl.col("reason").is_not_null())
+    return refused.select("message", "index", "reason", said.alias("detail")).collect()

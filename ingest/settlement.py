@@ -13,7 +13,7 @@ import polars as pl
 from nengshao.frames import READINGS
 from nengshao.ports import Intent
 
-_ROW = ["point", "ts", "version", "value"]
+_ROW = list(READINGS.schema)
 
 
 class OpenIntents:
@@ -37,15 +37,25 @@ class OpenIntents:
         return self._rows.get(intent_id, READINGS.empty())
 
     def covering(self, rows: pl.DataFrame) -> str | None:
-        """An open intent that names all of these rows: a batch that is tried again needs no second one."""
-        columns = list(READINGS.schema)
+        """An open intent of exactly these rows: a batch that is tried again needs no second one.
+
+        One that names more must not be struck with these: its other rows would be forgotten.
+        """
         for intent_id, unbooked in self._rows.items():
-            if rows.join(unbooked, on=columns, how="anti").is_empty():
+            if unbooked.height == rows.height and rows.join(unbooked, on=_ROW, how="anti").is_empty():
                 return intent_id
         return None
 
+    def contradict(self, rows: pl.DataFrame) -> bool:
+        """Whether an open intent may have written another value of the same version as one of these."""
+        version = ["point", "ts", "version"]
+        both = rows.select(*version, "value").join(self._unbooked(), on=version, suffix="_unbooked")
+        return not both.filter(pl.col("value") != pl.col("value_unbooked")).is_empty()
+
     def keys_among(self, keys: pl.DataFrame) -> pl.DataFrame:
         """Those of the (point, ts) pairs that an open intent may have written."""
+        if not self._rows:
+            return keys.clear()
         return keys.join(self._unbooked().select("point", "ts").unique(), on=["point", "ts"], how="semi")
 
     def without_unbooked(self, stored: pl.DataFrame) -> pl.DataFrame:

@@ -7,6 +7,7 @@ oldest record not yet settled; a torn or damaged tail ends a segment and is coun
 
 from __future__ import annotations
 
+import logging
 import os
 import struct
 import zlib
@@ -15,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from nengshao.wire import Message
+from nengshao.wire import Message, plain_size
 
+_LOG: Final = logging.getLogger(__name__)
 _HEAD: Final = struct.Struct(">II")  # length of the body, its CRC-32
 _BODY: Final = struct.Struct(">qH")  # arrival time, length of the topic
 _SEGMENT_BYTES: Final = 16 * 1024 * 1024
@@ -51,12 +53,12 @@ class Spool:
         # A segment number is never used twice: the position of a settled one must not be read into a new one.
         self._writing = max([self._segment, *(_number(p) for p in self._segments())]) + 1
         self._count = sum(1 for _ in self._records())
+        self._size = self._measured()
 
     @property
     def size(self) -> int:
         """Bytes that wait, over all segments."""
-        total = sum(path.stat().st_size for path in self._segments())
-        return max(0, total - self._offset) if self._path(self._segment).exists() else total
+        return self._size
 
     @property
     def count(self) -> int:
@@ -66,29 +68,32 @@ class Spool:
     def append(self, messages: Sequence[tuple[Message, int]]) -> None:
         """Keep messages with their arrival times; on return they are on disk.
 
-        Raises: SpoolFull before anything is written.
+        Raises: SpoolFull, also when the disk itself has no room; then nothing of them counts as kept.
         """
         data = b"".join(_record(message, arrived_at) for message, arrived_at in messages)
         if self.size + len(data) > self._max_bytes:
             raise SpoolFull
         path = self._path(self._writing)
         is_new = not path.exists()
-        with path.open("ab") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-            if file.tell() >= _SEGMENT_BYTES:
-                self._writing += 1
-        if is_new:
-            _sync_folder(self._folder)
-        self._count += len(messages)
+        try:
+            end = _appended(path, data)
+            self._count += len(messages)
+            self._size += len(data)
+            if is_new:
+                _sync_folder(self._folder)
+        except OSError as exc:  # the disk is full, or worse: half a record must not hide those that follow it
+            _LOG.warning("spool: %s", exc)
+            self._writing += 1
+            raise SpoolFull from exc
+        if end >= _SEGMENT_BYTES:
+            self._writing += 1
 
     def head(self, max_bytes: int) -> list[Spooled]:
-        """The oldest messages, up to about `max_bytes` of payload, at least one if there is one."""
+        """The oldest messages, up to about `max_bytes` of plain payload, at least one if there is one."""
         batch, total = [], 0
         for record in self._records():
             batch.append(record)
-            total += len(record.message.payload)
+            total += plain_size(record.message.payload)
             if total >= max_bytes:
                 break
         return batch
@@ -101,12 +106,16 @@ class Spool:
             if _number(path) < last.segment:
                 path.unlink()
         self._segment, self._offset = last.segment, last.end
-        self._write_position()
+        try:
+            self._write_position()
+        except OSError as exc:  # a full disk: after a restart these are read again, and booked as duplicates
+            _LOG.warning("spool: %s", exc)
         if self._writing == last.segment:
             self._writing += 1  # so that a settled segment is not written to again and can go
         path = self._path(last.segment)
         if last.end >= path.stat().st_size:
             path.unlink()
+        self._size = self._measured()
 
     def give_up(self) -> None:
         """What was counted cannot be read any more (the disk damaged it): stop waiting for it.
@@ -114,6 +123,11 @@ class Spool:
         Its devices have no receipt and send it again.
         """
         self._count = sum(1 for _ in self._records())
+        self._size = self._measured()
+
+    def _measured(self) -> int:
+        total = sum(path.stat().st_size for path in self._segments())
+        return max(0, total - self._offset) if self._path(self._segment).exists() else total
 
     def _write_position(self) -> None:
         fresh = self._position_file.with_suffix(".new")
@@ -160,6 +174,21 @@ class Spool:
             return int(segment), int(offset)
         except (OSError, ValueError):
             return 0, 0
+
+
+def _appended(path: Path, data: bytes) -> int:
+    """Append and sync; the size then. If that fails the file is as before, as far as the disk lets us."""
+    with path.open("ab", buffering=0) as file:
+        before = file.tell()
+        try:
+            written = 0
+            while written < len(data):
+                written += file.write(data[written:])
+            os.fsync(file.fileno())
+        except OSError:
+            file.truncate(before)
+            raise
+        return file.tell()
 
 
 def _number(path: Path) -> int:

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import logging
 import queue
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from ingest.buffered_client import BufferedClient, Published
 from nengshao.domain.errors import StoreUnavailable
 from nengshao.settings import MqttSettings, read_secret
 from nengshao.wire import DATA, ROOT, STATUS, Message
@@ -38,44 +39,66 @@ class Delivery:
     connection: int
 
 
+@dataclass(slots=True)
+class _Opening:
+    """How far a connection has come; of its network thread."""
+
+    connection: int
+    answers: queue.SimpleQueue[str]  # "": good; else the problem
+    is_open: bool = False
+
+
 class Subscriber:
     """One MQTT session under a stable client id."""
 
     def __init__(self, settings: MqttSettings, client_id: str) -> None:
         self._settings, self._client_id = settings, client_id
         self._filters: Sequence[str] = _ALL
-        self._queue: queue.SimpleQueue[Delivery | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[list[Delivery]] = queue.SimpleQueue()
+        # Each is counted up by one thread alone.
+        self._received = self._acknowledged = self._received_bytes = self._acknowledged_bytes = 0
         self._answers: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self._client: Client | None = None
+        self._client: BufferedClient | None = None
         self._connection = 0
-        self._is_connected = False
+        self._is_connected = self._is_subscribed = self._is_leaving = False
 
     @property
     def is_connected(self) -> bool:
-        """Whether the session is up and subscribed."""
+        """Whether the session is up: what the broker kept for us is coming."""
         return self._is_connected
 
     @property
-    def waiting(self) -> int:
-        """Messages received and not yet taken by the worker."""
-        return self._queue.qsize()
+    def is_subscribed(self) -> bool:
+        """Whether the broker has confirmed the subscription too: from now on it keeps what comes."""
+        return self._is_connected and self._is_subscribed
 
-    def connect(self, filters: Sequence[str] | None = None) -> None:
+    @property
+    def has_more(self) -> bool:
+        """Whether messages wait to be taken."""
+        return not self._queue.empty()
+
+    @property
+    def unacknowledged(self) -> int:
+        """Messages that came on this connection and are neither in the books nor on our disk."""
+        return self._received - self._acknowledged
+
+    def connect(self, filters: Sequence[str] | None = None, *, is_clean: bool = False) -> None:
         """Open the session and subscribe; the broker then sends what it kept for us.
 
-        `filters`: the topics of the partition's own enterprises; None: everybody's, by wildcard.
+        `filters`: the topics of the partition's own enterprises; None: everybody's, by wildcard. `is_clean`:
+        the broker forgets what it kept, and forgets the session with the connection.
         Raises: StoreUnavailable when the broker cannot be reached or refuses us.
         """
         self.disconnect()
         self._filters = _ALL if filters is None else filters
         self._connection += 1
-        client = self._client = self._new_client(self._connection)
+        client = self._client = self._new_client(self._connection, is_clean=is_clean)
         try:
             code = client.connect(
                 self._settings.host,
                 self._settings.port,
                 keepalive=self._settings.keepalive_s,
-                **self._session_arguments(),
+                **self._session_arguments(is_clean=is_clean),
             )
         except (OSError, ValueError) as exc:
             self._client = None
@@ -83,9 +106,29 @@ class Subscriber:
         if code != MQTTErrorCode.MQTT_ERR_SUCCESS:
             raise StoreUnavailable(f"broker: {code.name}")
         client.loop_start()
-        self._wait_subscribed()
+        self._wait_answered()
 
-    def _wait_subscribed(self) -> None:
+    def unsubscribe(self) -> None:
+        """Have nothing more put into our queue at the broker. If all that has come when this returns has been
+        acknowledged before, the queue is empty.
+
+        For a broker takes a client's packets in their order, and sends what an acknowledgement lets it send
+        before it answers the next one. Raises: StoreUnavailable.
+        """
+        if self._client is None or not self._is_connected:
+            raise StoreUnavailable("broker: not connected")
+        if self._filters:
+            self._is_leaving = True  # the answer comes behind all that the broker sends before it
+            self._client.unsubscribe(list(self._filters))
+            self._wait_answered()
+            self._is_leaving = False
+
+    def end_session(self) -> None:
+        """Have the broker forget the session with all that it keeps for it. Raises: StoreUnavailable."""
+        self.connect((), is_clean=True)
+        self.disconnect()
+
+    def _wait_answered(self) -> None:
         try:
             problem = self._answers.get(timeout=_CONNECT_TIMEOUT_S)
         except queue.Empty:
@@ -93,23 +136,25 @@ class Subscriber:
         if problem:
             self.disconnect()
             raise StoreUnavailable(f"broker: {problem}")
-        self._is_connected = True
 
-    def take(self, timeout_s: float) -> Delivery | None:
-        """The next message, waiting up to `timeout_s` for it."""
+    def take(self, timeout_s: float) -> list[Delivery]:
+        """The next messages, those that came together; waiting up to `timeout_s` for them. None: empty."""
         try:
-            return self._queue.get(timeout=timeout_s) if timeout_s > 0 else self._queue.get_nowait()
+            deliveries = self._queue.get(timeout=timeout_s) if timeout_s > 0 else self._queue.get_nowait()
         except queue.Empty:
-            return None
+            return []
+        return deliveries
 
     def ack(self, deliveries: Iterable[Delivery]) -> None:
         """Let the broker forget these. Those of an earlier connection are passed over:
         it sends them again.
         """
         client = self._client
-        for delivery in deliveries:
-            if client is not None and delivery.connection == self._connection:
-                client.ack(delivery.mid, 1)
+        if client is not None:
+            current = [delivery for delivery in deliveries if delivery.connection == self._connection]
+            client.ack_all([d.mid for d in current])
+            self._acknowledged += len(current)
+            self._acknowledged_bytes += sum(len(d.message.payload) for d in current)
 
     def publish(self, topic: str, payload: bytes) -> bool:
         """Send at QoS 1; False if there is no connection (a device then asks again by resending)."""
@@ -121,27 +166,31 @@ class Subscriber:
     def disconnect(self) -> None:
         """Close the connection; the session, and what is not acknowledged, stays with the broker."""
         client, self._client, self._is_connected = self._client, None, False
+        self._is_subscribed = self._is_leaving = False
         if client is not None:
             client.disconnect()
             client.loop_stop()
         self._queue = queue.SimpleQueue()
+        self._received = self._acknowledged = self._received_bytes = self._acknowledged_bytes = 0
         self._answers = queue.SimpleQueue()
 
-    def _new_client(self, connection: int) -> Client:
+    def _new_client(self, connection: int, *, is_clean: bool) -> BufferedClient:
         is_v5 = self._settings.protocol == "5"
-        client = Client(
+        client = BufferedClient(
             CallbackAPIVersion.VERSION2,
             client_id=self._client_id,
-            clean_session=None if is_v5 else False,
-            userdata=(connection, self._queue, self._answers),
+            clean_session=None if is_v5 else is_clean,
+            userdata=_Opening(connection, self._answers),
             protocol=MQTTProtocolVersion.MQTTv5 if is_v5 else MQTTProtocolVersion.MQTTv311,
             manual_ack=True,
             reconnect_on_failure=False,
         )
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe
+        client.on_unsubscribe = self._on_unsubscribe
         client.on_disconnect = self._on_disconnect
-        client.on_message = _on_message
+        client.on_published = self._receiver(connection)
+        client.may_read = self._has_room
         client.max_queued_messages_set(0)
         if self._settings.username is not None:
             client.username_pw_set(self._settings.username, _secret(self._settings.password_file))
@@ -149,44 +198,72 @@ class Subscriber:
             client.tls_set(ca_certs=str(self._settings.ca_file))
         return client
 
-    def _session_arguments(self) -> dict[str, Any]:
+    def _receiver(self, connection: int) -> Callable[[Sequence[Published]], None]:
+        """Puts what comes on this connection into this connection's queue, the next one has its own."""
+        arrivals = self._queue
+
+        def receive(published: Sequence[Published]) -> None:
+            arrivals.put([Delivery(Message(p.topic, p.payload), p.mid, connection) for p in published])
+            if connection == self._connection:
+                self._received += len(published)
+                self._received_bytes += sum(len(p.payload) for p in published)
+
+        return receive
+
+    def _has_room(self) -> bool:
+        """Whether more may be held in memory: a slow store slows the broker, it does not fill us."""
+        held = self._received_bytes - self._acknowledged_bytes
+        return self._is_leaving or held < self._settings.max_unacknowledged_bytes
+
+    def _session_arguments(self, *, is_clean: bool) -> dict[str, Any]:
         if self._settings.protocol != "5":
             return {}
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho has no types here
-        properties.SessionExpiryInterval = self._settings.session_expiry_s
+        properties.SessionExpiryInterval = 0 if is_clean else self._settings.session_expiry_s
         properties.ReceiveMaximum = self._settings.receive_maximum
-        return {"clean_start": False, "properties": properties}
+        return {"clean_start": is_clean, "properties": properties}
 
     def _on_connect(
-        self, client: Client, userdata: Any, flags: ConnectFlags, reason: ReasonCode, properties: Any
+        self, client: Client, opening: _Opening, flags: ConnectFlags, reason: ReasonCode, properties: Any
     ) -> None:
         if reason.is_failure:
-            userdata[2].put(str(reason))
-            return
+            return opening.answers.put(str(reason))
         _LOG.info("connected to the broker, session %s", "resumed" if flags.session_present else "new")
-        client.subscribe([(topic_filter, 1) for topic_filter in self._filters])
+        if self._filters:
+            client.subscribe([(topic_filter, 1) for topic_filter in self._filters])
+        else:  # a partition without enterprises; an empty SUBSCRIBE is against the protocol
+            self._is_subscribed = True
+        # Of a session that it kept, a broker may confirm the subscription only after its messages.
+        if flags.session_present or not self._filters:
+            self._open(opening)
+        return None
 
-    @staticmethod
     def _on_subscribe(
-        client: Client, userdata: Any, mid: int, reasons: list[ReasonCode], properties: Any
+        self, client: Client, opening: _Opening, mid: int, reasons: list[ReasonCode], properties: Any
     ) -> None:
         refused = [str(reason) for reason in reasons if reason.is_failure]
-        userdata[2].put("subscription refused: " + ", ".join(refused) if refused else "")
+        if refused:
+            self._is_connected = False
+            return opening.answers.put("subscription refused: " + ", ".join(refused))
+        self._is_subscribed = True
+        return self._open(opening)
+
+    def _open(self, opening: _Opening) -> None:
+        """The session is up: let who opened it go on. Only this thread says so, and when it has ended."""
+        if not opening.is_open and opening.connection == self._connection:
+            opening.is_open = self._is_connected = True
+            opening.answers.put("")
+
+    @staticmethod
+    def _on_unsubscribe(client: Client, opening: _Opening, mid: int, reasons: Any, properties: Any) -> None:
+        opening.answers.put("")
 
     def _on_disconnect(
-        self, client: Client, userdata: Any, flags: DisconnectFlags, reason: ReasonCode, properties: Any
+        self, client: Client, opening: _Opening, flags: DisconnectFlags, reason: ReasonCode, properties: Any
     ) -> None:
-        if userdata[0] == self._connection:
+        if opening.connection == self._connection:
             self._is_connected = False
-            userdata[2].put(str(reason))
-
-
-def _on_message(client: Client, userdata: Any, message: MQTTMessage) -> None:
-    try:
-        topic = message.topic
-    except UnicodeDecodeError:
-        topic = message._topic.decode(errors="replace")
-    userdata[1].put(Delivery(Message(topic, bytes(message.payload)), message.mid, userdata[0]))
+            opening.answers.put(str(reason))
 
 
 def _secret(path: Path | None) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import socket
@@ -11,6 +12,7 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 import polars as pl
@@ -24,6 +26,7 @@ from analytics.law import Law
 from api.auth import TokenAuthenticator
 from api.ports import ApiFacts, ApiPorts
 from api.service import create_api
+from ingest.inbox import hand_over_strangers
 from ingest.ingestor import Ingestor
 from ingest.subscriber import Subscriber
 from nengshao.clock import AnchoredClock, SystemClock
@@ -31,7 +34,7 @@ from nengshao.domain.codes import REGION_PARTITION
 from nengshao.domain.errors import ConfigError, StoreUnavailable
 from nengshao.notify.console import ConsoleNotifier
 from nengshao.notify.pipeline import Pipeline
-from nengshao.ports import Clock, Lease, Notifier, ReadingStore, ResultStore, StateStore
+from nengshao.ports import Clock, Lease, Notifier, Partitioning, ReadingStore, ResultStore, StateStore
 from nengshao.settings import ClockSettings, Settings, read_secret
 from nengshao.stores.duckdb import DuckReadingStore, DuckResultStore, open_duckdb
 from nengshao.stores.influx import InfluxReadingStore, InfluxResultStore
@@ -41,6 +44,7 @@ from nengshao.telemetry import Telemetry
 
 ROLES: Final = ("ingest", "assess", "serve")
 _LOG: Final = logging.getLogger(__name__)
+_WATCH_S: Final = 1.0  # how soon a change of the partitions is noticed
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,7 @@ class App:
         self._threads: list[threading.Thread] = []
         self._server: uvicorn.Server | None = None
         self.failure: BaseException | None = None
+        self.is_outdated = False  # stopped because it is to be made anew, from the same settings
 
     def __enter__(self) -> App:
         return self
@@ -90,7 +95,15 @@ class App:
 
     def start(self, roles: Collection[str]) -> None:
         """Start the threads of these roles and return."""
+        # What is there by now stays. The collector would walk through all of it for every few batches:
+        # measured, half the time of ingest.
+        gc.collect()
+        gc.freeze()
+        self._spawn("watch", self._watch_partitions)
         if "ingest" in roles:
+            state, spools = self.stores.state, self.settings.data_dir / "spool"
+            own = {state.partitions.name_of(n) for n in range(state.partitions.count)}
+            hand_over_strangers(spools, own, state, self.settings.ingest)
             for ingestor in self.ingestors:
                 self._spawn("ingest", partial(ingestor.run, self._stop))
         if "assess" in roles:
@@ -121,6 +134,7 @@ class App:
             thread.join(timeout=30)
         self._threads.clear()
         self._resources.close()
+        gc.unfreeze()
 
     def assess_all(self) -> None:
         """Run every partition's cycle now, in this thread, then tell whom it concerns."""
@@ -137,6 +151,18 @@ class App:
         if self._server is not None and self._server.started:
             port = self._server.servers[0].sockets[0].getsockname()[1]
         return f"http://{self.settings.api.host}:{port}"
+
+    def _watch_partitions(self) -> None:
+        """Stop when the number of partitions has been changed: everything here is made for the old one."""
+        while not self._stop.wait(_WATCH_S):
+            try:
+                now = self.stores.state.read_partitions()
+            except StoreUnavailable:
+                continue  # those who work say so
+            if now.epoch != self.stores.state.partitions.epoch:
+                _LOG.warning("分区数已改为 %d / the number of partitions is now %d", now.count, now.count)
+                self.is_outdated = True
+                self.stop()
 
     def _assess_forever(self) -> None:
         leases: dict[int, Lease | None] = dict.fromkeys(one.partition for one in self.assessors)
@@ -202,11 +228,12 @@ def build_app(
         telemetry = Telemetry()
         settings.data_dir.mkdir(parents=True, exist_ok=True)
         if stores is None:
-            stores = _open_stores(settings, resources)
+            stores = open_stores(settings, resources)
         state = stores.state
         rulings = load_law(settings)
         holder = settings.holder or f"{socket.gethostname()}:{os.getpid()}"
 
+        partitions = state.partitions
         ingestors = [
             Ingestor(
                 state,
@@ -214,17 +241,18 @@ def build_app(
                 clock,
                 telemetry,
                 partition=partition,
-                partitions=settings.partitions,
+                partitions=partitions.count,
                 holder=holder,
                 settings=settings.ingest,
                 dialects=settings.dialects,
-                spool_dir=settings.data_dir / "spool" / str(partition),
-                subscriber=Subscriber(settings.mqtt, f"{settings.mqtt.client_id}-{partition}")
-                if with_broker
-                else None,
+                spool_dir=settings.data_dir / "spool" / partitions.name_of(partition),
+                subscriber=session_of(settings, partitions, partition) if with_broker else None,
             )
-            for partition in range(settings.partitions)
+            for partition in range(partitions.count)
         ]
+        telemetry.in_flight.labels("memory").set_function(lambda: sum(i.in_memory for i in ingestors))
+        telemetry.spool_bytes.set_function(lambda: sum(i.spool.size for i in ingestors))
+        telemetry.in_flight.labels("spool").set_function(lambda: sum(i.spool.count for i in ingestors))
         assessors = _assessors(settings, stores, clock, telemetry, rulings, holder)
         if notifiers is None:
             notifiers = [ConsoleNotifier() for channel in settings.notify.channels if channel == "console"]
@@ -235,7 +263,7 @@ def build_app(
         facts = ApiFacts(
             authenticator,
             settings.api.max_upload_bytes,
-            settings.partitions,
+            partitions.count,
             rulings.rules,
             rulings.factors,
             rulings.norms,
@@ -246,7 +274,7 @@ def build_app(
             stores.readings,
             stores.results,
             telemetry,
-            checks={"state": state.ping, "readings": lambda: _read_nothing(stores.readings)},
+            checks={"state": state.ping, "readings": stores.readings.ping},
             in_flight=lambda: sum(i.in_flight for i in ingestors) + state.inbox_size(),
         )
         api = create_api(ports, facts, clock)
@@ -271,6 +299,16 @@ def build_app(
         )
 
 
+def session_of(settings: Settings, partitions: Partitioning, partition: int) -> Subscriber:
+    """The broker session of a partition, which whoever holds it takes over."""
+    return Subscriber(settings.mqtt, session_name(settings, partitions, partition))
+
+
+def session_name(settings: Settings, partitions: Partitioning, partition: int) -> str:
+    """The client id of a partition's broker session."""
+    return f"{settings.mqtt.client_id}-{partitions.name_of(partition)}"
+
+
 def load_law(settings: Settings) -> Law:
     """The law as data, with the directories that the settings lay over it. Raises: ConfigError."""
     assess = settings.assess
@@ -292,10 +330,10 @@ def _assessors(  # noqa: PLR0917 - what a cycle is made of
             partition,
             Cycle(
                 state, stores.readings, results, clock, rulings,
-                partition=partition, partitions=settings.partitions,
+                partition=partition, partitions=state.partitions.count,
             ),
         )
-        for partition in range(settings.partitions)
+        for partition in range(state.partitions.count)
     ]  # fmt: skip
     cycles.append((REGION_PARTITION, RegionCycle(state, results, clock, rulings)))
     return [
@@ -309,6 +347,12 @@ def clock_of(settings: ClockSettings) -> Clock:
     if settings.kind == "system" or settings.anchor is None or settings.since is None:
         return SystemClock()
     return AnchoredClock(int(settings.anchor.timestamp()), settings.rate, settings.since.timestamp())
+
+
+def has_state(settings: Settings) -> bool:
+    """Whether a state was ever made, as far as that can be seen without connecting."""
+    url = settings.state_url
+    return not url.startswith("sqlite:///") or Path(url.removeprefix("sqlite:///")).exists()
 
 
 def open_state_store(settings: Settings) -> StateStore:
@@ -327,7 +371,8 @@ def open_state_store(settings: Settings) -> StateStore:
     return state
 
 
-def _open_stores(settings: Settings, resources: ExitStack) -> Stores:
+def open_stores(settings: Settings, resources: ExitStack) -> Stores:
+    """The stores that the settings choose, each closed with `resources`."""
     state = open_state_store(settings)
     resources.callback(state.close)
     store = settings.store
@@ -371,10 +416,12 @@ def identities_of(state: StateStore) -> Callable[[], pl.DataFrame]:
 
     def identities() -> pl.DataFrame:
         version = state.registry_version()
-        if version not in known:
+        found = known.get(version)
+        if found is None:
+            found = _identities(state.registry().points)
             known.clear()
-            known[version] = _identities(state.registry().points)
-        return known[version]
+            known[version] = found
+        return found
 
     return identities
 
@@ -382,8 +429,3 @@ def identities_of(state: StateStore) -> Callable[[], pl.DataFrame]:
 def _identities(points: pl.DataFrame) -> pl.DataFrame:
     tag = pl.format("{}.{}.{}", "data_code", "stat_type", "meter")  # as PointKey.tag
     return points.select("point", "enterprise", tag.alias("tag")).unique().sort("point")
-
-
-def _read_nothing(readings: ReadingStore) -> None:
-    """Ask the reading store for an empty window: raises StoreUnavailable if it does not answer."""
-    readings.scan([0], 0, 1).collect()

@@ -12,7 +12,7 @@ import polars as pl
 
 import nengshao
 from analytics.factor_gaps import factor_gaps
-from nengshao.app import ROLES, load_law, open_state_store
+from nengshao.app import ROLES, has_state, load_law, open_state_store
 from nengshao.domain.errors import ConfigError
 from nengshao.domain.norms import NormTable
 from nengshao.domain.time import local_text
@@ -45,10 +45,14 @@ def checkup(settings: Settings) -> Iterator[tuple[str, bool]]:
         problems += exc.problems
     if problems:
         raise ConfigError(problems)
-    if law is not None and _has_state(settings):
+    if law is not None and has_state(settings):
         state = open_state_store(settings)
-        registry = state.registry()
+        registry, partitions = state.registry(), state.partitions
         state.close()
+        lines.append(f"分区 / partitions: {partitions.count}")
+        if partitions.announced is not None:
+            again = f"nengshao repartition --to {partitions.announced}"
+            loose.append(f"更改分区数没有做完，无人接入，请再运行 / nobody ingests until it is done: {again}")
         lines.append(
             f"登记表 / registry: {registry.enterprises.height} 家企业, {registry.points.height} 条计量点"
         )
@@ -104,11 +108,6 @@ def refuse_split_roles(settings: Settings, roles: Sequence[str]) -> Collection[s
     if problems:
         raise ConfigError(problems)
     return wanted
-
-
-def _has_state(settings: Settings) -> bool:
-    url = settings.state_url
-    return not url.startswith("sqlite:///") or Path(url.removeprefix("sqlite:///")).exists()
 
 
 def _secret_problems(file: Path | None) -> list[str]:

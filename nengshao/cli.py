@@ -9,14 +9,16 @@ import datetime as dt
 import logging
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from nengshao.domain.errors import ConfigError, NengshaoError, StoreUnavailable
 
@@ -96,12 +98,15 @@ def run(
     with _exit_codes():
         loaded = load_settings(settings)
         wanted = refuse_split_roles(loaded, roles.split(","))
-        with build_app(loaded) as running:
-            _stop_on_signals(running)
-            running.start(wanted)
-            if "serve" in wanted:
-                out.print(f"{running.address}/docs", highlight=False)
-            running.wait()
+        ended, is_outdated = threading.Event(), True
+        while is_outdated and not ended.is_set():
+            with build_app(loaded) as running:
+                _stop_on_signals(running, ended)
+                running.start(wanted)
+                if "serve" in wanted:
+                    out.print(f"{running.address}/docs", highlight=False)
+                running.wait()
+            is_outdated = running.is_outdated
 
 
 @app.command()
@@ -113,6 +118,81 @@ def check(settings: SettingsFile = None) -> None:
     with _exit_codes():
         for line, is_well in checkup(load_settings(settings)):
             out.print(f"[green]✓[/] {line}" if is_well else f"[yellow]![/] {line}", highlight=False)
+
+
+@app.command()
+def doctor(
+    *,
+    broker_conf: Annotated[
+        Path | None,
+        typer.Option(help="代理的设置文件；不给则找已部署的 / its configuration; none: the deployed one"),
+    ] = None,
+    outage_hours: Annotated[
+        float, typer.Option(min=0.1, help="接入可能停多久 / how long ingest may be down")
+    ] = 24.0,
+    as_json: Annotated[bool, typer.Option("--json", help="以 JSON 输出 / print JSON")] = False,
+    settings: SettingsFile = None,
+) -> None:
+    """哪里会悄悄丢数据：代理、存储、时钟、磁盘、租约；有则退出码 1 / where data would be lost silently."""
+    from nengshao.broker.findings import Level
+    from nengshao.doctor import examine
+    from nengshao.settings import load_settings
+
+    marks = {Level.LOSES: "[red]✗[/]", Level.RISK: "[yellow]![/]", Level.NOTE: "[green]✓[/]"}
+    with _exit_codes():
+        found = list(examine(load_settings(settings), broker_conf, round(outage_hours * 3600)))
+        if as_json:
+            typer.echo(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
+        for one in [] if as_json else found:
+            out.print(f"{marks[one.level]} {escape(one.what)} [dim]\\[{one.code}][/]", highlight=False)
+            for label, text in (("为何 / why", one.why), ("改为 / instead", one.instead)):
+                if text:
+                    out.print(f"    {label}: {escape(text)}", highlight=False)
+        if any(one.level is Level.LOSES for one in found):
+            raise typer.Exit(1)
+
+
+@app.command("broker-acl")
+def broker_acl(
+    *,
+    acl: Annotated[Path, typer.Option(help="写入的规则文件 / rules file to write")],
+    passwords: Annotated[
+        Path | None, typer.Option(help="密码文件：删去不再有的账号 / strike accounts that are no more")
+    ] = None,
+    wait: Annotated[float, typer.Option(help="等候各分区订阅的秒数 / seconds for subscriptions")] = 10.0,
+    settings: SettingsFile = None,
+) -> None:
+    """由登记表生成代理的规则；之后向它发 SIGHUP / the broker's rules from the registry; then SIGHUP it."""
+    from nengshao.broker_access import write_access
+    from nengshao.settings import load_settings
+
+    with _exit_codes():
+        for line in write_access(load_settings(settings), acl, passwords, wait):
+            out.print(line, highlight=False, markup=False)
+
+
+@app.command("broker-log")
+def broker_log(
+    log: Annotated[Path, typer.Argument(help="代理的日志文件；- 为标准输入 / its log; -: standard input")],
+    *,
+    once: Annotated[bool, typer.Option(help="数完现有的即退出 / end after what is there")] = False,
+    host: Annotated[str, typer.Option(help="指标的地址 / address of the metrics")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="指标的端口，0 不开 / port of the metrics, 0: none")] = 8766,
+    settings: SettingsFile = None,
+) -> None:
+    """数代理拒绝了什么，记入账本与指标 / count what the broker refused, for the books and Prometheus."""
+    from nengshao.broker_log import count_denials
+    from nengshao.settings import load_settings
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    with _exit_codes():
+        source = None if str(log) == "-" else log
+        count_denials(
+            load_settings(settings), source, address=(host, port) if port else None, stop=stop, once=once
+        )
 
 
 @app.command()
@@ -189,14 +269,19 @@ def simulate(
     *,
     seed: Annotated[int, typer.Option(help="随机种子 / seed")] = 1,
     months: Annotated[int, typer.Option(min=2, max=12, help="2025 年的前几个月 / months of 2025")] = 3,
+    form: Annotated[
+        Literal["plain", "compact", "gzip", "compact+gzip"],
+        typer.Option(help="数据报文的写法 / how data messages are written"),
+    ] = "plain",
     as_json: Annotated[bool, typer.Option("--json", help="以 JSON 输出 / print JSON")] = False,
 ) -> None:
     """带故障的模拟企业走完整条管线并评分 / the faulty fleet through the real pipeline, scored."""
     from nengshao.simulation import print_score, score_fleet
+    from nengshao.wire import Form
 
     _quiet_logging()
     with _exit_codes():
-        score = score_fleet(seed, months)
+        score = score_fleet(seed, months, Form(form))
         if as_json:
             typer.echo(msgspec.json.format(msgspec.json.encode(score), indent=2).decode())
         else:
@@ -256,6 +341,21 @@ def replay(
 
 
 @app.command()
+def repartition(
+    to: Annotated[int, typer.Option(min=1, help="新的分区数 / the new number of partitions")],
+    settings: SettingsFile = None,
+) -> None:
+    """运行中更改分区数，中断后重复即可 / change the number of partitions under load; may be repeated."""
+    from nengshao.repartition import repartition as change
+    from nengshao.settings import load_settings
+
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    with _exit_codes():
+        for line in change(load_settings(settings), to):
+            out.print(line, highlight=False)
+
+
+@app.command()
 def schema() -> None:
     """打印消息的 JSON Schema / print the JSON Schema of every payload."""
     from nengshao.wire import json_schemas
@@ -272,9 +372,18 @@ def main() -> None:
         sys.exit(1)
 
 
-def _stop_on_signals(running: Any) -> None:
+def _stop_on_signals(running: Any, ended: threading.Event) -> None:
+    def end(*_: object) -> None:
+        # A second signal within `set` would wait for the lock that the first one holds.
+        for again in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(again, signal.SIG_IGN)
+        ended.set()
+        running.stop()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: running.stop())
+        signal.signal(number, end)
+    if ended.is_set():  # while it was put together
+        running.stop()
 
 
 def _quiet_logging() -> None:

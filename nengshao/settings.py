@@ -43,7 +43,8 @@ class MqttSettings(_Section):
     host: str = "127.0.0.1"
     port: int = Field(1883, gt=0, lt=65536)
     client_id: str = Field(
-        "nengshao-ingest", description="stable: a successor resumes its session; the partition is appended"
+        "nengshao-ingest",
+        description="stable: a successor resumes its session; the partition's name is appended",
     )
     protocol: Literal["3.1.1", "5"] = "3.1.1"
     username: str | None = None
@@ -53,7 +54,10 @@ class MqttSettings(_Section):
     )
     keepalive_s: int = Field(30, gt=0)
     receive_maximum: int = Field(
-        2000, gt=0, lt=65536, description="messages in flight before the broker waits"
+        20_000, gt=0, lt=65536, description="messages in flight before the broker waits"
+    )
+    max_unacknowledged_bytes: int = Field(
+        64 * 1024 * 1024, gt=0, description="messages held in memory before we stop reading from the broker"
     )
     session_expiry_s: int = Field(7 * 86_400, description="MQTT 5: how long the broker keeps our queue")
 
@@ -61,13 +65,14 @@ class MqttSettings(_Section):
 class IngestSettings(_Section):
     """Batches, limits of what is accepted, and where what is not goes."""
 
-    batch_rows: int = Field(20_000, gt=0)
+    batch_rows: int = Field(60_000, gt=0)
     batch_age_ms: int = Field(200, ge=0, description="a batch waits at most this long to fill up")
     batch_idle_ms: int = Field(
         10, ge=0, description="a batch waits no longer once nothing came for this long"
     )
     max_message_bytes: int = Field(262_144, gt=0)
     max_readings: int = Field(5_000, gt=0, description="per message")
+    max_unpacked_bytes: int = Field(2_097_152, gt=0, description="of a gzip message")
     future_limit_s: int = Field(3_600, ge=0, description="a device's time may be ahead by this much")
     past_limit_days: int = Field(396, gt=0, description="13 months; devices only, a person's import has none")
     raw_cap_message: int = Field(65_536, ge=0, description="raw bytes kept of one quarantined message")
@@ -75,10 +80,19 @@ class IngestSettings(_Section):
     raw_cap_total: int = Field(256 * 1024 * 1024, ge=0)
     quarantine_rows_device: int = Field(20_000, gt=0)
     quarantine_rows_total: int = Field(1_000_000, gt=0)
+    spool_first: bool = Field(
+        False, description="every message is on our disk before it is acknowledged, and booked from there"
+    )
     spool_max_bytes: int = Field(
         1024 * 1024 * 1024, gt=0, description="full: we stop acknowledging, never drop"
     )
     lease_ttl_s: float = Field(15.0, gt=0)
+    resend_grace_s: int = Field(
+        60, ge=0, description="beyond two cadences, until a device is asked for what is missing"
+    )
+    resend_reach_days: int = Field(180, gt=0, description="how far back devices keep their readings")
+    resend_give_up_days: int = Field(30, gt=0, description="how long a gap is asked for")
+    clock_limit_s: int = Field(300, ge=0, description="a device's clock counts as right within this")
 
 
 class StoreSettings(_Section):
@@ -159,7 +173,9 @@ class Settings(BaseSettings):
     )
 
     data_dir: Path = Path("nengshao-data")
-    partitions: int = Field(1, gt=0, description="fixed when the state is first made")
+    partitions: int = Field(
+        1, gt=0, description="of a state that is first made; later by `nengshao repartition` only"
+    )
     holder: str | None = Field(None, description="name of this process in leases; none: host and process id")
     clock: ClockSettings = ClockSettings()
     mqtt: MqttSettings = MqttSettings()

@@ -15,6 +15,7 @@ from nengshao.domain.readings import Outcome
 from nengshao.domain.time import DAY_S, accounting_day, instant_of
 from nengshao.notify.recording import RecordingNotifier
 from nengshao.stage import Stage
+from nengshao.wire import Form
 from simulators.fleet import Fleet
 from simulators.scorer import score
 
@@ -23,14 +24,14 @@ _CHAPTER_S = 30 * DAY_S
 _AFTERMATH_S = 45 * DAY_S  # what is late by then, the last month's coal included, has arrived
 
 
-def score_fleet(seed: int, months: int) -> dict[str, Any]:
+def score_fleet(seed: int, months: int, form: Form = Form.PLAIN) -> dict[str, Any]:
     """The score of the first `months` (2 to 12) of the faulty fleet's 2025, with the books beside it.
 
     Everything is real: broker, decoding, screening, store, books, assessment. Whole months, because coal is
     a monthly figure.
     """
     first_after = dt.date(2025 + months // 12, months % 12 + 1, 1)
-    fleet = Fleet(seed, start=_START, days=(first_after - _START).days, per_message=4)
+    fleet = Fleet(seed, start=_START, days=(first_after - _START).days, per_message=4, form=form)
     with tempfile.TemporaryDirectory(prefix="nengshao-simulation-") as folder:
         stage = Stage(
             Path(folder),

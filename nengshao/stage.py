@@ -18,12 +18,12 @@ from iotcore import Broker
 
 from nengshao.app import App, build_app
 from nengshao.clock import SteppedClock
-from nengshao.domain.codes import partition_of
 from nengshao.domain.errors import StoreUnavailable
 from nengshao.domain.readings import Source
 from nengshao.ports import InboxEntry, Notifier
 from nengshao.registry_tables import registry_of
 from nengshao.settings import load_settings
+from simulators.archive import Archive
 from simulators.manual import Upload
 from simulators.publisher import DevicePublisher
 from simulators.stream import Outgoing
@@ -75,11 +75,14 @@ class Stage:
             self.app: App = building.enter_context(build_app(settings, clock=self.clock, notifiers=notifiers))
             if self.app.stores.state.registry_version() == 0:
                 self.app.stores.state.save_registry(registry_of(joined_tables(scripts)), at=start)
+            devices = folder / "devices"
+            devices.mkdir(exist_ok=True)
             self.publisher = building.enter_context(
                 DevicePublisher(
-                    settings.mqtt.host, port, clock=self.clock, shared=True, journal_dir=folder / "devices"
+                    settings.mqtt.host, port, clock=self.clock, shared=True, journal_dir=devices,
+                    archive=Archive(devices / "archive.db"),
                 )
-            )
+            )  # fmt: skip
             self._resources = building.pop_all()
 
     def __enter__(self) -> Stage:
@@ -140,7 +143,6 @@ class Stage:
                 raw=upload.content,
                 accepted_at=upload.at,
                 idempotency_key=f"stage:{upload.enterprise}:{upload.name}:{upload.at}",
-                partition=partition_of(upload.enterprise, self.app.settings.partitions),
                 submitted_by="simulated desk",
             )
         )

@@ -41,6 +41,24 @@ class Telemetry:
             ["kind", "partition"],
             registry=self.registry,
         )
+        self.resends = Counter(
+            "nengshao_resends_total",
+            "Resend requests by what became of them.",
+            ["state"],
+            registry=self.registry,
+        )
+        self.device_clocks = Gauge(
+            "nengshao_device_clocks",
+            "Devices by how their clock stands against ours.",
+            ["state"],
+            registry=self.registry,
+        )
+        self.broker_denials = Counter(
+            "nengshao_broker_denials_total",
+            "What the broker refused, by its log; enterprise empty: not registered.",
+            ["kind", "enterprise"],
+            registry=self.registry,
+        )
         self.cycle_seconds = Histogram(
             "nengshao_cycle_seconds", "One assessment cycle.", registry=self.registry
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from enum import StrEnum
 from random import Random
 from typing import Final
 
+from nengshao.wire.packing import GZIP_BEGINNING, packed
 from simulators.plants import Story
 from simulators.traces import Line, Trace
 
@@ -200,13 +202,16 @@ MANGLINGS: Final = ("truncated", "not_json", "text_value", "no_time", "not_utf8"
 
 
 def mangled(payload: bytes, how: str) -> bytes:
-    """The payload as it comes out of a device that garbles it in this way."""
+    """The payload as it comes out of a device that garbles it in this way, before it packs it."""
+    if payload.startswith(GZIP_BEGINNING):
+        return packed(mangled(gzip.decompress(payload), how))
     if how == "truncated":
         return payload[: len(payload) * 2 // 3]
     if how == "not_json":
         return b"ERR 17 modem restart\r\n" + payload[:40]
     if how == "text_value":
-        return re.sub(rb'"dataValue":([-+.0-9eE]+)', rb'"dataValue":"\1"', payload)
+        values = re.compile(rb'(?<="dataValue":)(\[[^]]*\]|[-+.0-9eE]+)')
+        return values.sub(lambda found: re.sub(rb"[-+.0-9eE]+", rb'"\g<0>"', found[0]), payload)
     if how == "no_time":
-        return re.sub(rb'"statDate":"[^"]*",', b"", payload)
+        return re.sub(rb'"statDate":("[^"]*"|\[[^]]*\]),', b"", payload)
     return payload[:20] + b"\xff\xfe" + payload[20:]

@@ -12,6 +12,7 @@ import polars as pl
 from nengshao.domain.codes import PointKey
 from nengshao.domain.time import instant_of
 from nengshao.frames import STATISTICS
+from nengshao.wire import Form
 from simulators.codes import PROVINCIAL_REGIONS, fictitious_credit_code
 from simulators.faults import FaultRecord, Plan, change_slot_of, schedule
 from simulators.injection import plan_of
@@ -59,9 +60,9 @@ class _Enterprise:
 class Fleet:
     """Enterprises that live through `days` days from `start`, drawn from `seed`.
 
-    The truth depends on `seed`, `start` and `days`; `faulty` and `per_message` (quarters of an hour that a
-    device collects for one message: 1 live, 96 once a day) change only how it is told. Registers roll over in
-    a fleet without faults, too; only faulty ones have records.
+    The truth depends on `seed`, `start` and `days`; `faulty`, `per_message` (quarters of an hour that a
+    device collects for one message: 1 live, 96 once a day) and `form` change only how it is told. Registers
+    roll over in a fleet without faults, too; only faulty ones have records.
 
     Raises: ValueError if a faulty run is too short to keep its faults apart (below 66 days once a day,
     30 days live), or for an unknown plant.
@@ -76,6 +77,7 @@ class Fleet:
         faulty: bool = True,
         plants: Sequence[str] = ("cement", "steel", "datacentre"),
         per_message: int = 1,
+        form: Form = Form.PLAIN,
     ) -> None:
         unknown = set(plants) - set(PLANTS)
         if unknown:
@@ -83,7 +85,7 @@ class Fleet:
         self.start, self.days, self.faulty, self.per_message = start, days, faulty, per_message
         self._seed = seed
         self._enterprises = [self._enterprise(PLANTS[slug]) for slug in plants]
-        self._streams = [Stream(line, plan) for e in self._enterprises for line, plan in e.lines]
+        self._streams = [Stream(line, plan, form) for e in self._enterprises for line, plan in e.lines]
 
     # ------------------------------------------------------------------------------------- drawing
 

@@ -15,14 +15,17 @@ from typing import Any, Final, Self
 
 import msgspec
 import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from nengshao.ports import Clock
-from nengshao.wire import RECEIPT, STATUS, Topic, decode_receipt, encode_status, parse_topic
+from nengshao.wire import COMMAND, RECEIPT, STATUS, State, Topic, decode_receipt, encode_status, parse_topic
+from simulators.archive import Answers, Archive
 from simulators.keeping import Keep, Patience, ReceiptCounts
 from simulators.stream import Outgoing
 
 _LOG: Final = logging.getLogger(__name__)
+
+_PROTOCOLS: Final = {"3.1.1": MQTTProtocolVersion.MQTTv311, "5": MQTTProtocolVersion.MQTTv5}
 
 Device = tuple[str, str]
 """(enterprise, device)."""
@@ -34,7 +37,9 @@ class DevicePublisher:
     One connection per device, with a retained birth and a last will of its own; `shared`: one connection for
     all (faster; only a clean close then says that the devices are gone, since a connection has one will).
     `in_flight`: most messages that may wait for receipts before `publish` waits. `journal_dir`: messages
-    outlive the process there, and are sent again by the next publisher of that folder.
+    outlive the process there, and are sent again by the next publisher of that folder. `archive`: what the
+    devices keep for good, to answer resend requests from, so many messages a second at most; the publisher
+    closes it. Without one they do not listen to commands.
     """
 
     def __init__(
@@ -49,11 +54,16 @@ class DevicePublisher:
         journal_dir: Path | None = None,
         credentials: tuple[str, str] | None = None,
         client_prefix: str = "device",
+        protocol: str = "3.1.1",
+        archive: Archive | None = None,
+        answers_per_second: float = 50.0,
     ) -> None:
         self._address, self._credentials, self._prefix = (host, port), credentials, client_prefix
+        self.protocol = _PROTOCOLS[protocol]
         self._clock, self._shared, self._in_flight = clock, shared, in_flight
         self._patience = patience or Patience()
-        self._journal_dir = journal_dir
+        self._journal_dir, self._archive = journal_dir, archive
+        self._answers = Answers(archive, answers_per_second) if archive else None
         self._changed = threading.Condition()
         self._closing = False
         self._keeps: dict[Device, Keep] = {}
@@ -82,6 +92,8 @@ class DevicePublisher:
         sent = 0
         for message in messages:
             connection = self._connection_of((message.enterprise, message.device))
+            if self._archive is not None:
+                self._archive.put(message)
             with self._changed:
                 self._changed.wait_for(lambda: self._closing or self._kept() < self._in_flight)
                 if self._closing:
@@ -92,6 +104,15 @@ class DevicePublisher:
                 connection.send(message)
             sent += 1
         return sent
+
+    def lose(self, messages: Iterable[Outgoing]) -> None:
+        """Let messages be made and get lost behind the device, which believes them delivered: they are in its
+        archive and nowhere else. So it goes with a collector that forgets at the PUBACK.
+        """
+        for message in messages:
+            self._connection_of((message.enterprise, message.device))
+            if self._archive is not None:
+                self._archive.put(message)
 
     @property
     def unreceipted(self) -> int:
@@ -123,6 +144,8 @@ class DevicePublisher:
         with self._changed:
             for keep in self._keeps.values():
                 keep.close()
+        if self._archive is not None:
+            self._archive.close()
 
     def _kept(self) -> int:
         return sum(len(keep) for keep in self._keeps.values())
@@ -164,6 +187,19 @@ class DevicePublisher:
             for connection, messages in due:
                 for message in messages:
                     connection.send(message)
+            self._answer(now)
+
+    def _answer(self, now: float) -> None:
+        """Send once more what was asked for. Like everything sent it is held until its receipt."""
+        if self._answers is None:
+            return
+        with self._changed:
+            room = self._in_flight - self._kept()
+            messages = self._answers.due(now, room)
+            for message in messages:
+                self._keeps[message.enterprise, message.device].put(message, now)
+        for message in messages:
+            self._connection_of((message.enterprise, message.device)).send(message)
 
     # ------------------------------------------------------------------------ told by connections
 
@@ -181,7 +217,7 @@ class DevicePublisher:
         """The MQTT client id of the connection that was made for a device."""
         return f"{self._prefix}-{device[0]}-{device[1]}"
 
-    def status(self, device: Device, state: str) -> tuple[str, bytes]:
+    def status(self, device: Device, state: State) -> tuple[str, bytes]:
         """Topic and payload of a device's status; a last will cannot know its time."""
         at = self._clock.now() if state == "online" else None
         return str(Topic(*device, STATUS)), encode_status(device[1], state, at)
@@ -199,6 +235,24 @@ class DevicePublisher:
                 self._keeps[device].postpone(now)
                 messages += self._keeps[device].waiting()
         return messages
+
+    @property
+    def hears(self) -> tuple[str, ...]:
+        """What a device listens to."""
+        return (RECEIPT,) if self._answers is None else (RECEIPT, COMMAND)
+
+    def take_command(self, topic: str, payload: bytes) -> None:
+        """List a resend request to one of our devices for an answer; pass over anything else."""
+        place = parse_topic(topic)
+        with self._changed:
+            is_ours = place is not None and (place.enterprise, place.device) in self._keeps
+            if (
+                place is None
+                or self._answers is None
+                or not is_ours
+                or not self._answers.take(place, payload)
+            ):
+                _LOG.warning("passed over a command on %s", topic)
 
     def take_receipt(self, topic: str, payload: bytes) -> None:
         """Let go of the messages that a receipt names, and count what it says of them."""
@@ -230,7 +284,9 @@ class _Connection:
         self._devices: list[Device] = []
         self._serving = threading.Lock()
         self.is_up = threading.Event()
-        client = mqtt.Client(CallbackAPIVersion.VERSION2, publisher.client_id(first))
+        client = mqtt.Client(
+            CallbackAPIVersion.VERSION2, publisher.client_id(first), protocol=publisher.protocol
+        )
         if publisher.credentials is not None:
             client.username_pw_set(*publisher.credentials)
         topic, payload = publisher.status(first, "offline")
@@ -274,7 +330,7 @@ class _Connection:
 
     def _introduce(self, device: Device) -> None:
         """Subscribe before anything is sent, so that no receipt is missed; then the retained birth."""
-        self._client.subscribe(str(Topic(*device, RECEIPT)), qos=1)
+        self._client.subscribe([(str(Topic(*device, leaf)), 1) for leaf in self._publisher.hears])
         self._client.publish(*self._publisher.status(device, "online"), qos=1, retain=True)
 
     def _on_connect(self, _client: mqtt.Client, _data: Any, _flags: Any, code: Any, _properties: Any) -> None:
@@ -292,7 +348,9 @@ class _Connection:
         self.is_up.clear()
 
     def _on_message(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
-        self._publisher.take_receipt(message.topic, bytes(message.payload))
+        is_command = message.topic.endswith(f"/{COMMAND}")
+        take = self._publisher.take_command if is_command else self._publisher.take_receipt
+        take(message.topic, bytes(message.payload))
 
 
 def journaled_devices(folder: Path) -> list[Device]:

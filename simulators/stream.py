@@ -10,7 +10,7 @@ from functools import lru_cache
 from nengshao.domain.codes import printed_data_code
 from nengshao.domain.time import local_text
 from nengshao.domain.units import PointKind
-from nengshao.wire import DATA, Item, Topic, encode_message
+from nengshao.wire import DATA, Form, Item, Topic, encode_message
 from simulators.faults import Plan, mangled
 from simulators.plants import SLOT_S
 from simulators.traces import Line, Trace
@@ -33,8 +33,8 @@ class Outgoing:
 class Stream:
     """What one device publishes, any window of it at will: the same bytes however the run is cut."""
 
-    def __init__(self, line: Line, plan: Plan) -> None:
-        self._line, self._plan = line, plan
+    def __init__(self, line: Line, plan: Plan, form: Form = Form.PLAIN) -> None:
+        self._line, self._plan, self._form = line, plan, form
         self._topic = str(Topic(line.enterprise, line.device, DATA))
         self._columns = [_column(trace, line) for trace in line.traces]
         self._moved = sorted((at, message) for message, at in plan.moved.items())
@@ -77,7 +77,7 @@ class Stream:
             items += column.items(boundaries, _time_text(made), plan.values.get(index), plan.skew)
         if not items:
             return None
-        payload = encode_message(line.enterprise, line.device, items, number)
+        payload = encode_message(line.enterprise, line.device, items, number, self._form)
         how = plan.mangled.get(message)
         return mangled(payload, how) if how else payload
 
@@ -86,7 +86,7 @@ class Stream:
         items: list[Item] = []
         for index, boundaries in readings.items():
             items += self._columns[index].items(boundaries, _time_text(at), None, {})
-        return encode_message(self._line.enterprise, self._line.device, items, number)
+        return encode_message(self._line.enterprise, self._line.device, items, number, self._form)
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,7 @@ class Reason(StrEnum):
 
     OVERSIZED = "oversized"
     BAD_TOPIC = "bad_topic"
+    BAD_GZIP = "bad_gzip"
     NOT_JSON = "not_json"
     BAD_SHAPE = "bad_shape"
     TOO_MANY_READINGS = "too_many_readings"
@@ -103,6 +104,7 @@ class Reason(StrEnum):
 _REASON_ZH: Final[dict[Reason, str]] = {
     Reason.OVERSIZED: "消息超过大小上限",
     Reason.BAD_TOPIC: "主题不符合约定",
+    Reason.BAD_GZIP: "gzip 数据不完整或已损坏",
     Reason.NOT_JSON: "不是有效的 JSON",
     Reason.BAD_SHAPE: "字段缺失或类型不符",
     Reason.TOO_MANY_READINGS: "单条消息的数据过多",

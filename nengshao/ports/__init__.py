@@ -20,18 +20,24 @@ from nengshao.ports.bookings import (
     QuarantineEntry,
 )
 from nengshao.ports.books import Books
+from nengshao.ports.broker import DENIALS_SCHEMA, BrokerBooks
 from nengshao.ports.clock import Clock
 from nengshao.ports.closings import Closings
 from nengshao.ports.law import LawBooks
 from nengshao.ports.leases import Lease, Leases
+from nengshao.ports.partitions import Partitioning, Partitions
 from nengshao.ports.people import Notice, Notifier, Outbox
+from nengshao.ports.resends import CLOCKS_SCHEMA, GAPS_SCHEMA, DeviceClock, Resends
 from nengshao.ports.state import RegistryStore, StateStore
 from nengshao.ports.statistics import Statistics
 from nengshao.ports.stores import ReadingStore, ResultStore
 
 __all__ = [
+    "CLOCKS_SCHEMA",
     "CORRECTIONS_SCHEMA",
+    "DENIALS_SCHEMA",
     "DIRTY_SCHEMA",
+    "GAPS_SCHEMA",
     "LAST_SEEN_SCHEMA",
     "LEDGER_SCHEMA",
     "WATERMARK_SCHEMA",
@@ -39,8 +45,10 @@ __all__ = [
     "Assessments",
     "Booking",
     "Books",
+    "BrokerBooks",
     "Clock",
     "Closings",
+    "DeviceClock",
     "DeviceStatus",
     "InboxEntry",
     "Intent",
@@ -51,9 +59,12 @@ __all__ = [
     "Notice",
     "Notifier",
     "Outbox",
+    "Partitioning",
+    "Partitions",
     "QuarantineEntry",
     "ReadingStore",
     "RegistryStore",
+    "Resends",
     "ResultStore",
     "Revision",
     "StateStore",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from nengshao.domain.readings import Reason, Source
+from nengshao.ports.resends import CLOCKS_SCHEMA, GAPS_SCHEMA
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,8 @@ class QuarantineEntry:
 
 @dataclass(frozen=True, slots=True)
 class InboxEntry:
-    """A raw delivery by file, API, replay or orphaned spool, waiting for its partition's holder."""
+    """A raw delivery by file, API, replay or orphaned spool, waiting for the holder of its enterprise's
+    partition."""
 
     source: Source
     enterprise: str
@@ -70,7 +72,6 @@ class InboxEntry:
     raw: bytes
     accepted_at: int  # stamped once; the version of readings that carry none
     idempotency_key: str
-    partition: int
     submitted_by: str = ""
     quarantine_id: int | None = None  # of a replay
     inbox_id: int = 0
@@ -98,6 +99,8 @@ class Booking:
     dirty: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=dict(DIRTY_SCHEMA)))
     watermarks: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=dict(WATERMARK_SCHEMA)))
     last_seen: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=dict(LAST_SEEN_SCHEMA)))
+    clocks: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=dict(CLOCKS_SCHEMA)))
+    gaps: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=dict(GAPS_SCHEMA)))
     statuses: Sequence[DeviceStatus] = ()  # births and wills; those of unregistered devices are dropped
     inbox_done: Mapping[int, str] = field(default_factory=dict)  # inbox_id -> receipt (JSON)
     replayed: Sequence[int] = ()  # quarantine ids whose counts are taken back and that are struck

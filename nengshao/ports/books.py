@@ -35,6 +35,10 @@ class Books(Protocol):
         """Keep a delivery for the holder; the id of the entry. The same idempotency key: the first one's."""
         ...
 
+    def put_inbox_all(self, entries: Sequence[InboxEntry]) -> None:
+        """Keep all of these deliveries, in their order, or none."""
+        ...
+
     def take_inbox(self, partition: int, limit: int) -> list[InboxEntry]:
         """The oldest entries not yet booked. They stay until a Booking names them in `inbox_done`."""
         ...

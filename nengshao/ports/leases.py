@@ -34,3 +34,7 @@ class Leases(Protocol):
     def release_lease(self, lease: Lease) -> None:
         """Give it back, if it is still ours."""
         ...
+
+    def held_leases(self, kind: str) -> tuple[float, list[Lease]]:
+        """The store's time, and the leases of that kind that somebody holds now."""
+        ...

@@ -6,10 +6,13 @@ from typing import Protocol
 
 from nengshao.ports.assessments import Assessments
 from nengshao.ports.books import Books
+from nengshao.ports.broker import BrokerBooks
 from nengshao.ports.closings import Closings
 from nengshao.ports.law import LawBooks
 from nengshao.ports.leases import Leases
+from nengshao.ports.partitions import Partitions
 from nengshao.ports.people import Outbox
+from nengshao.ports.resends import Resends
 from nengshao.ports.statistics import Statistics
 from nengshao.registry import Registry
 
@@ -31,7 +34,20 @@ class RegistryStore(Protocol):
         ...
 
 
-class StateStore(Leases, Books, Assessments, Statistics, Closings, LawBooks, RegistryStore, Outbox, Protocol):
+class StateStore(
+    Leases,
+    Partitions,
+    BrokerBooks,
+    Books,
+    Resends,
+    Assessments,
+    Statistics,
+    Closings,
+    LawBooks,
+    RegistryStore,
+    Outbox,
+    Protocol,
+):
     """Registry, books, results, alerts: SQLite (embedded) or PostgreSQL."""
 
     def migrate(self) -> None:

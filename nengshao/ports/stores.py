@@ -18,6 +18,10 @@ class ReadingStore(Protocol):
     have been.
     """
 
+    def ping(self) -> None:
+        """Return if the store answers. Raises: StoreUnavailable."""
+        ...
+
     def write(self, readings: pl.DataFrame) -> None:
         """Store READINGS rows, any order, several versions of a reading allowed. Returns once durable."""
         ...

@@ -155,6 +155,11 @@ class DuckReadingStore:
             counted = cursor.sql("SELECT count(*) FROM (SELECT point, ts FROM reading GROUP BY point, ts)")
             return int(counted.fetchall()[0][0])
 
+    def ping(self) -> None:
+        """See `ReadingStore.ping`."""
+        with self._database.cursor() as cursor:
+            cursor.execute("SELECT 1")
+
     def close(self) -> None:
         """Close the file. Safe to call twice."""
         self._database.close()

@@ -13,7 +13,7 @@ from nengshao.domain.time import day_start
 from nengshao.domain.units import MILLI
 from nengshao.frames import ENTERPRISE_DAYS, INTENSITY, LOAD, PROGRESS, conform
 from nengshao.stores.figures import ALERT_COUNTS
-from nengshao.stores.influx_server import InfluxServer
+from nengshao.stores.influx_server import BODY_LINES, InfluxServer
 from nengshao.stores.influx_text import (
     figure_lines,
     flux_text,
@@ -230,7 +230,7 @@ class InfluxResultStore:
 
     def _write(self, measurement: str, lines: pl.DataFrame) -> None:
         rejected = lines.filter(pl.col("prefix").is_null())["row"].to_list()
-        rejected += self._server.write(lines.filter(pl.col("line").is_not_null()))
+        rejected += self._server.write(lines.filter(pl.col("line").is_not_null()).iter_slices(BODY_LINES))
         if rejected:
             raise StoreRejected(f"InfluxDB does not take these rows of {measurement}", rows=sorted(rejected))
 

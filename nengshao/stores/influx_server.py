@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any, Final
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import closing, contextmanager
+from typing import Any, Final, TypeVar
 
 import polars as pl
 from influxdb_client.client.influxdb_client import InfluxDBClient
@@ -16,17 +18,24 @@ from influxdb_client.rest import ApiException
 from urllib3.exceptions import HTTPError
 
 from nengshao.domain.errors import StoreUnavailable
-from nengshao.stores.influx_text import table_of
+from nengshao.stores.influx_text import PIECE_BYTES, pieces_of, table_of
 
-_BODY_LINES: Final = 20_000
-"""Lines per request: some 2 MB. 0.4–0.5 M lines/s on 2 cores, server and client together."""
+BODY_LINES: Final = 10_000
+"""Lines per request: some 1 MB."""
 
-_PLAIN_CSV: Final = Dialect(  # type: ignore[no-untyped-call]  # the client is typed in part
+_AHEAD: Final = 3
+"""Most pieces of an answer that wait to be parsed; then the server waits."""
+
+PLAIN_CSV: Final = Dialect(  # type: ignore[no-untyped-call]  # the client is typed in part
     annotations=[], header=True, delimiter=",", date_time_format="RFC3339Nano"
 )
 
 _DROPPED: Final = re.compile(r"partial write: .* dropped=(\d+)", re.DOTALL)
 _UNREADABLE: Final = re.compile(r"unable to parse|partial write")
+
+
+S = TypeVar("S")
+T = TypeVar("T")
 
 
 class InfluxServer:
@@ -40,6 +49,7 @@ class InfluxServer:
         self._client: Any = InfluxDBClient(url=url, token=token, org=org, timeout=round(timeout_s * 1000))
         self._writer: Any = self._client.write_api(write_options=SYNCHRONOUS)
         self._reader: Any = self._client.query_api()
+        self._sender: Final = ThreadPoolExecutor(1, thread_name_prefix="nengshao-influx")
 
     def ensure_bucket(self) -> None:
         """Make the bucket, without a retention limit, if it does not exist. Raises: StoreUnavailable."""
@@ -55,15 +65,15 @@ class InfluxServer:
                 if buckets.find_bucket_by_name(self.bucket) is None:
                     raise
 
-    def write(self, lines: pl.DataFrame) -> list[int]:
+    def write(self, bodies: Iterable[pl.DataFrame]) -> list[int]:
         """Store lines (row, field, ts, line), in their order; the rows that the server will never take.
 
+        While one body is on its way, `bodies` may make the next.
         Raises: StoreUnavailable; then any of the lines may have been stored.
         """
-        rejected: list[int] = []
-        for body in lines.iter_slices(_BODY_LINES):
-            rejected += self._write_body(body)
-        return rejected
+        sent = [self._sender.submit(self._write_body, body) for body in bodies]
+        wait(sent)  # nothing is on its way any more, whatever became of it
+        return [row for body in sent for row in body.result()]
 
     def _write_body(self, body: pl.DataFrame) -> list[int]:
         """Halve a refused body until the offenders are found: a partial write names only the first of them.
@@ -91,11 +101,25 @@ class InfluxServer:
             return int(counted[1]) if counted else None
         return 0
 
-    def read(self, flux: str, schema: Mapping[str, type[pl.DataType]]) -> pl.DataFrame:
-        """The rows that a Flux query yields, as `schema`. Raises: StoreUnavailable."""
-        with _translated():
-            answer = self._reader.query_raw(flux, dialect=_PLAIN_CSV).read()
-        return table_of(answer, schema)
+    def read(
+        self,
+        flux: str,
+        schema: Mapping[str, type[pl.DataType]],
+        refined: Callable[[pl.DataFrame], pl.DataFrame] = lambda rows: rows,
+    ) -> pl.DataFrame:
+        """The rows that a Flux query yields, as `schema`, then `refined` a piece at a time.
+
+        While one piece of the answer arrives, those before are parsed; never more of the text than some
+        pieces is held.
+        Raises: StoreUnavailable.
+        """
+        with _translated(), closing(self._reader.query_raw(flux, dialect=PLAIN_CSV)) as answer:
+            pieces = pieces_of(answer.stream(PIECE_BYTES))
+            return pl.concat(_mapped_beside(lambda piece: refined(table_of(piece, schema)), pieces))
+
+    def ping(self) -> None:
+        """Ask something that costs nothing. Raises: StoreUnavailable."""
+        self.read('buckets() |> limit(n: 1) |> keep(columns: ["name"])', {"name": pl.String})
 
     def delete(self, measurement: str, tags: Mapping[str, str], start: int, end: int) -> None:
         """Delete what has exactly these tags, at start <= time <= end. Raises: StoreUnavailable."""
@@ -106,8 +130,21 @@ class InfluxServer:
 
     def close(self) -> None:
         """Close the connections. Safe to call twice."""
+        self._sender.shutdown()
         self._writer.close()
         self._client.close()
+
+
+def _mapped_beside(function: Callable[[S], T], items: Iterator[S]) -> list[T]:
+    """`function` of each item, in a thread of its own while the next items are awaited here."""
+    results: list[T] = []
+    waiting: deque[Future[T]] = deque()
+    with ThreadPoolExecutor(1, thread_name_prefix="nengshao-parse") as beside:
+        for item in items:
+            if len(waiting) == _AHEAD:
+                results.append(waiting.popleft().result())
+            waiting.append(beside.submit(function, item))
+    return results + [future.result() for future in waiting]
 
 
 def _utc(ts: int) -> dt.datetime:

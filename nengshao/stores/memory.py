@@ -47,6 +47,9 @@ class MemoryReadingStore:
         """See `ReadingStore.count`."""
         return winners(self._stored()).height
 
+    def ping(self) -> None:
+        """See `ReadingStore.ping`."""
+
     def close(self) -> None:
         """Nothing is held that would have to be released."""
 

@@ -38,7 +38,7 @@ def test_a_reading_goes_from_its_publish_to_the_alert_that_an_inspector_fetches(
     assert devices.unreceipted == 5
 
     # 2  ingest.subscriber: the callback enqueues; nothing is booked or acknowledged yet
-    assert within_s(10.0, lambda: process.subscriber.waiting >= len(sent))
+    assert within_s(10.0, lambda: process.subscriber.unacknowledged >= len(sent))
     assert process.in_flight >= len(sent)
     assert process.state.ledger().is_empty()
     assert process.readings.count() == 0

@@ -18,8 +18,8 @@ from tests.support.crash import Crash, Crashing
 from tests.support.house import House, house
 
 
-def _is_data(*seen: Any) -> bool:
-    return seen[-1] is not None and seen[-1].message.topic.endswith("/data")
+def _is_data(*seen: Any) -> int:
+    return sum(delivery.message.topic.endswith("/data") for delivery in seen[-1])
 
 
 def _is_message(given: Any, *_: Any) -> bool:

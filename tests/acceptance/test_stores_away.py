@@ -44,7 +44,7 @@ def running(home: House, port: str) -> Iterator[tuple[Process, DevicePublisher, 
 
 def spool(process: Process, sent: int) -> None:
     """Step until all that was sent is on our disk, none of it only in memory."""
-    process.step_until(lambda: process.ingestor.in_flight >= sent and not process.subscriber.waiting)
+    process.step_until(lambda: process.ingestor.in_flight >= sent and not process.subscriber.has_more)
 
 
 def check_two_days(process: Process, devices: DevicePublisher) -> None:

@@ -50,6 +50,8 @@ def test_service_names_only_what_is_declared(name: str) -> None:
     assert set(service.get("depends_on", {})) <= set(SERVICES)
     assert {source for source, _ in secrets_of(service)} <= set(COMPOSE["secrets"])
     for source, _ in mounts_of(service):
+        if source.startswith("./secrets/"):
+            continue  # make-secrets.sh makes it, see below
         assert (DEPLOY / source).exists() if source.startswith(".") else source in COMPOSE["volumes"], source
 
 
@@ -79,6 +81,7 @@ def test_service_is_watched_bounded_and_pinned(name: str) -> None:
 def test_ports_are_published_on_loopback_unless_the_operator_says_otherwise(name: str) -> None:
     for port in SERVICES[name].get("ports", []):
         assert re.fullmatch(r"(127\.0\.0\.1|\$\{\w+:-127\.0\.0\.1\}):\d+:\d+", port)
+        assert not port.endswith(":1883") or port.startswith("127.0.0.1:"), "devices come in over TLS"
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -106,9 +109,22 @@ def test_broker_finds_its_accounts_and_its_rules_where_they_are_mounted() -> Non
         for line in PRODUCTION_SETTINGS.read_text(encoding="utf-8").splitlines()
         if re.match("[a-z]", line)
     )
-    assert ("mosquitto_passwords", lines["password_file"]) in secrets_of(SERVICES["mosquitto"])
-    assert ("./mosquitto/acl", lines["acl_file"]) in mounts_of(SERVICES["mosquitto"])
-    assert ("mosquitto-data", lines["persistence_location"].rstrip("/")) in mounts_of(SERVICES["mosquitto"])
+    mounts = mounts_of(SERVICES["mosquitto"])
+    access = dict(mounts)["./secrets/mosquitto"]
+    assert {lines["password_file"], lines["acl_file"]} == {f"{access}/passwords", f"{access}/acl"}
+    assert ("./mosquitto/listeners", lines["include_dir"]) in mounts
+    assert ("mosquitto-data", lines["persistence_location"].rstrip("/")) in mounts
+
+
+def test_what_the_broker_refuses_is_counted_from_the_log_that_it_writes() -> None:
+    service = SERVICES["broker-log"]
+    log = re.findall(r"^log_dest file (.+)$", PRODUCTION_SETTINGS.read_text(encoding="utf-8"), re.MULTILINE)
+    assert log == [service["command"][-1]]
+    folder = str(Path(log[0]).parent)
+    assert dict(mounts_of(SERVICES["mosquitto"]))["mosquitto-log"] == folder
+    assert f"mosquitto-log:{folder}:ro" in service["volumes"]
+    assert CliRunner().invoke(cli.app, [*service["command"], "--help"]).exit_code == 0
+    assert "/mosquitto.log {" in (DEPLOY / "mosquitto" / "logrotate").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -188,37 +204,44 @@ def secrets(tmp_path: Path) -> Path:
 def test_every_secret_has_a_file_that_the_scripts_make(secrets: Path) -> None:
     declared = {Path(secret["file"]) for secret in COMPOSE["secrets"].values()}
     assert {path.parent for path in declared} == {Path("secrets")}
-    assert {path.name for path in declared} == {path.name for path in secrets.iterdir()}
+    assert {path.name for path in declared} == {path.name for path in secrets.iterdir() if path.is_file()}
+    folders = [path for path in secrets.iterdir() if path.is_dir()]
+    mounted = [source for source, _ in mounts_of(SERVICES["mosquitto"]) if source.startswith("./secrets/")]
+    assert [f"./secrets/{folder.name}" for folder in folders] == mounted
+    assert {path.name for path in folders[0].iterdir()} == {"acl", "passwords"}
+    assert stat.S_IMODE(folders[0].stat().st_mode) == 0o755  # the broker is another user
     assert "/secrets/" in (DEPLOY / ".gitignore").read_text(encoding="utf-8").splitlines()
 
 
 def test_secrets_are_strong_different_and_closed_to_other_users(secrets: Path) -> None:
     assert stat.S_IMODE(secrets.stat().st_mode) == 0o700
-    texts = [read_secret(path) for path in secrets.iterdir()]
+    texts = [read_secret(path) for path in secrets.iterdir() if path.is_file()]
     assert len(set(texts)) == len(texts)
     random = [read_secret(secrets / name) for name in ("mqtt_password", "api_token", "influx_admin_token")]
     assert all(len(base64.urlsafe_b64decode(text + "=")) == 32 for text in random)
 
 
 def test_secrets_are_never_overwritten(secrets: Path) -> None:
-    before = {path.name: path.read_bytes() for path in secrets.iterdir()}
+    before = {path: path.read_bytes() for path in secrets.rglob("*") if path.is_file()}
     refusal = make_secrets(secrets, check=False)
     assert refusal.returncode == 1
     assert "不覆盖" in refusal.stderr
-    assert {path.name: path.read_bytes() for path in secrets.iterdir()} == before
+    assert {path: path.read_bytes() for path in secrets.rglob("*") if path.is_file()} == before
 
 
-def test_account_of_an_enterprise_is_added_once(secrets: Path) -> None:
-    said = make_secrets(secrets, "enterprise", STEEL).stdout
+@pytest.mark.parametrize("names", [("device", STEEL, "gateway-1"), ("enterprise", STEEL)])
+def test_account_of_a_device_or_an_enterprise_is_added_once(secrets: Path, names: tuple[str, ...]) -> None:
+    said = make_secrets(secrets, *names).stdout
     (password,) = re.findall(r"shown this once: (\S+)", said)
-    _, line = (secrets / "mosquitto_passwords").read_text(encoding="utf-8").splitlines()
+    accounts = secrets / "mosquitto" / "passwords"
+    _, line = accounts.read_text(encoding="utf-8").splitlines()
     name, method, salt, digest = line.split("$")
-    assert name == f"{STEEL}:"
+    assert name == f"{'/'.join(names[1:])}:"
     assert method == "6"
     assert base64.b64decode(digest) == hashlib.sha512(password.encode() + base64.b64decode(salt)).digest()
-    assert make_secrets(secrets, "enterprise", STEEL, check=False).returncode == 1
-    assert make_secrets(secrets, "enterprise", "x:y", check=False).returncode == 1
-    assert len((secrets / "mosquitto_passwords").read_text(encoding="utf-8").splitlines()) == 2
+    for wrong in (names, ("enterprise", "x:y"), ("device", STEEL, "a:b"), ("device", STEEL)):
+        assert make_secrets(secrets, *wrong, check=False).returncode == 1
+    assert len(accounts.read_text(encoding="utf-8").splitlines()) == 2
 
 
 # --- nengshao.toml -----------------------------------------------------------------------------------------

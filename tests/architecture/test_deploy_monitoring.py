@@ -27,9 +27,11 @@ PORT = ApiSettings().port
 
 
 def test_prometheus_scrapes_our_services_with_the_token() -> None:
-    (job,) = PROMETHEUS["scrape_configs"]
+    job, log = PROMETHEUS["scrape_configs"]
     targets = [target for group in job["static_configs"] for target in group["targets"]]
     assert targets == [f"{name}:{PORT}" for name in OURS]
+    assert log["static_configs"] == [{"targets": ["broker-log:8766"]}]
+    assert "authorization" not in log, "it counts, and has no figures"
     assert job["authorization"] == {"type": "Bearer", "credentials_file": "/run/secrets/api_token"}
     assert ("api_token", "/run/secrets/api_token") in secrets_of(SERVICES["prometheus"])
     mounted = dict(mounts_of(SERVICES["prometheus"])).values()
@@ -124,7 +126,11 @@ def unknown_in_promql(expr: str) -> set[str]:
     matchers = re.findall(r'(\w+)\s*(?:=~|!~|!=|=)\s*"([^"]*)"', expr)
     grouped = {name for group in re.findall(r"\bby \(([^)]*)\)", expr) for name in group.split(", ")}
     outcomes = NoticeOutcome if "nengshao_notices_total" in metrics else Outcome
-    real = {"role": set(OURS), "job": {"nengshao"}, "outcome": {outcome.value for outcome in outcomes}}
+    real = {
+        "role": set(OURS),
+        "job": {"nengshao", "broker-log"},
+        "outcome": {outcome.value for outcome in outcomes},
+    }
     values = {f'{name}="{value}"' for name, text in matchers for value in text.split("|")
               if name in real and value not in real[name]}  # fmt: skip
     return (metrics - set(known)) | ({name for name, _ in matchers} | grouped) - labels | values

@@ -15,7 +15,7 @@ from ingest.screening import Screen, TimeLimits
 from ingest.tables import OPTIONAL, REQUIRED
 from nengshao.domain.codes import is_credit_code
 from nengshao.domain.readings import Outcome, Reason
-from nengshao.domain.time import parse_instant
+from nengshao.domain.time import iso_text, parse_instant
 from nengshao.registry_tables import registry_of
 from nengshao.settings import IngestSettings, Settings
 from nengshao.wire import (
@@ -23,6 +23,7 @@ from nengshao.wire import (
     ROOT,
     DataMessage,
     Item,
+    ItemColumns,
     Limits,
     Message,
     decode,
@@ -32,6 +33,7 @@ from nengshao.wire import (
     parse_topic,
     payload_digest,
 )
+from nengshao.wire.commands import decode_command, encode_resend
 from tests.support.plants import enterprise_row, point_row
 
 DOCS: Final = Path(__file__).parents[2] / "docs"
@@ -59,12 +61,13 @@ def test_every_example_follows_the_schema(kind: str, text: str) -> None:
     jsonschema.Draft202012Validator(SCHEMAS[kind]).validate(json.loads(text))
 
 
-@pytest.mark.parametrize("text", examples("data"))
+@pytest.mark.parametrize("text", [*examples("data"), *examples("compact")])
 def test_every_data_example_decodes_without_rejection(text: str) -> None:
     message = data_message(text)
     decoded = decode([message], Limits())
     assert decoded.rejections == []
-    assert decoded.readings.height == len(json.loads(text)["data"])
+    sent = json.loads(text)
+    assert decoded.readings.height == len(sent["data"] if "data" in sent else sent["columns"]["dataValue"])
     assert decoded.readings.null_count().sum_horizontal().item() == 0
     topic = parse_topic(message.topic)
     assert topic is not None
@@ -132,7 +135,8 @@ def test_every_outcome_of_a_receipt_is_explained_in_both_languages(outcome: Outc
 
 @pytest.mark.parametrize("language", [CHINESE, ENGLISH])
 def test_every_field_of_a_data_message_is_documented(language: str) -> None:
-    fields = [f.name for kind in (DataMessage, Item) for f in msgspec.structs.fields(kind)]
+    kinds = (DataMessage, Item, ItemColumns)
+    fields = [f.name for kind in kinds for f in msgspec.structs.fields(kind)]
     documented = re.findall(r"^\| `(\w+)` \|", language, re.MULTILINE)
     assert set(fields) <= set(documented)
 
@@ -161,3 +165,13 @@ def test_the_dialects_are_the_defaults() -> None:
 def test_the_schema_file_is_what_the_code_generates() -> None:
     generated = json.dumps(SCHEMAS, indent=2, ensure_ascii=False) + "\n"
     assert (DOCS / "wire.schema.json").read_text(encoding="utf-8") == generated
+
+
+def test_the_command_example_is_what_we_would_send() -> None:
+    [text] = examples("command")
+    command = decode_command(text.encode())
+    again = encode_resend(command.id, command.start, command.end, command.points)
+    assert json.loads(again) == json.loads(text)
+    assert [iso_text(parse_instant(instant)) for instant in (command.start, command.end)] == [
+        command.start, command.end,
+    ]  # fmt: skip

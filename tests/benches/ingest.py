@@ -1,12 +1,15 @@
-"""End to end: a filled Mosquitto queue into the books, beside the same store fed with what is ready to store.
+"""A filled Mosquitto queue into InfluxDB and PostgreSQL, everything on, beside what else could do it.
 
-The queue is filled beforehand through the ingestor's own persistent session; then the clock runs until the
-ledger has every reading: connection, decoding, screening, versions, intent, store write, booking, dirty
-days, acknowledgements and receipts all on. Two set-ups: DuckDB with SQLite, InfluxDB with PostgreSQL.
+The queue is filled beforehand through a persistent session; then the clock runs until every reading is
+booked and acknowledged: connection, decoding, screening, versions, intent, store write, booking, dirty days
+and receipts all on. Peers, in the same run and in turn:
 
-Peers, in the same run: the DuckDB store writing ready-made frames; InfluxDB taking pre-encoded bodies of
-20 000 lines, one after another, from a client that does nothing else. Ours and the peer take turns; of
-each the rounds are listed. `ratio`: median over the rounds of ours / peer, over InfluxDB.
+- the same InfluxDB, fed with ready-made bodies of 20 000 lines by a client that does nothing else;
+- Telegraf (mqtt_consumer, QoS 1, persistent session, json_v2, influxdb_v2), which promises none of it.
+
+Loads: 50 readings a message, and 3. Then the first one again with a tenth of the readings late or corrected,
+and with one promise after another left out. `ratio`: ours / the ready-made bodies, 50 a message, the median
+over the rounds.
 """
 
 from __future__ import annotations
@@ -15,218 +18,223 @@ import argparse
 import json
 import os
 import statistics
-import tempfile
+import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final
 
-import polars as pl
 from influxdb_client.client.influxdb_client import InfluxDBClient
 from influxdb_client.client.write_api import SYNCHRONOUS
-from paho.mqtt.client import Client
-from paho.mqtt.enums import CallbackAPIVersion
 
-from ingest.ingestor import Ingestor
-from ingest.screening import Screen, TimeLimits
-from ingest.subscriber import Subscriber
 from nengshao.app import identities_of
-from nengshao.clock import SteppedClock
-from nengshao.frames import READINGS
-from nengshao.ports import ReadingStore, StateStore
-from nengshao.settings import MqttSettings, load_settings
-from nengshao.stores.duckdb import open_duckdb
 from nengshao.stores.influx import InfluxReadingStore
-from nengshao.stores.influx_text import reading_lines
+from nengshao.stores.influx_text import in_writing_order, reading_lines, reading_prefixes
 from nengshao.stores.state import open_state
-from nengshao.telemetry import Telemetry
-from nengshao.wire import Limits, Message, decode
+from tests.benches import telegraf
+from tests.benches.queues import (
+    TOO_LONG_S,
+    Drained,
+    Load,
+    Without,
+    check_books,
+    drained,
+    fill_queue,
+    load_of,
+    missing_servers,
+    serving,
+)
 from tests.servers.influx import Influx
 from tests.servers.mosquitto import Mosquitto
 from tests.servers.postgres import Postgres
-from tests.servers.server import Server
-from tests.support.plants import START, in_order_load, registry
 
 BODY_LINES: Final = 20_000
-TOO_LONG_S: Final = 300
+PROMISES: Final[dict[str, dict[str, tuple[str, ...]]]] = {
+    "receipts": {"subscriber": ("publish",)},
+    "intents": {"state": ("record_intent",)},
+    "books": {"state": ("book",)},
+    "all three": {"subscriber": ("publish",), "state": ("record_intent", "book")},
+}
 
-S = TypeVar("S", bound=Server)
 
+class Bench:
+    """The three servers, and a new bucket and database for every run."""
 
-class Load:
-    """Messages of `enterprises` devices, and the readings in them as the store takes them."""
+    def __init__(self, broker: Mosquitto, influx: Influx, postgres: Postgres) -> None:
+        self.broker, self.influx, self.postgres = broker, influx, postgres
+        self._runs = 0
 
-    def __init__(self, enterprises: int, meters: int, slots: int) -> None:
-        self.registry = registry(enterprises, meters)
-        self.now = START + slots * 900 + 3600
-        self.messages = list(in_order_load(enterprises, meters, slots))
-        limits = TimeLimits(self.now, 3600, None)
-        screened = Screen(self.registry, {"national": 1}).screened(
-            decode(self.messages, Limits()).readings, limits
+    def name(self) -> str:
+        """One that nobody had before."""
+        self._runs += 1
+        return f"bench-{os.getpid()}-{self._runs}"
+
+    def ours(self, load: Load, *, left_out: str = "") -> Drained:
+        """The load through the ingestor."""
+        name = self.name()
+        state = open_state(self.postgres.create_database(name.replace("-", "_")))
+        self.influx.create_bucket(name)
+        store = InfluxReadingStore(
+            self.influx.url, self.influx.token, self.influx.org, name, identities=identities_of(state)
         )
-        self.rows = screened.accepted.select(list(READINGS.schema))
-        if self.rows.height != enterprises * meters * slots:
-            raise SystemExit("the load does not pass the screening")
-
-
-@contextmanager
-def serving(kind: type[S]) -> Iterator[S]:
-    """The server whose address is in the environment, or one of our own for this bench."""
-    if given := kind.from_environment():
-        with given:
-            yield given
-        return
-    with (
-        tempfile.TemporaryDirectory(prefix="nengshao-bench-", ignore_cleanup_errors=True) as folder,
-        kind(Path(folder)) as server,
-    ):
-        yield server
-
-
-def missing_servers() -> list[str]:
-    """Titles of the servers that are neither on this machine nor given."""
-    kinds: tuple[type[Server], ...] = (Mosquitto, Influx, Postgres)
-    return [k.title for k in kinds if k.find() is None and not os.environ.get(k.address_variable)]
-
-
-def fill_queue(broker: Mosquitto, messages: list[Message], client_id: str) -> MqttSettings:
-    """Publish everything while the ingestor's session is away. Returns how to reach the broker."""
-    settings = MqttSettings(host=broker.host, port=broker.port)
-    session = Subscriber(settings, client_id)
-    session.connect()
-    session.disconnect()
-    client = Client(CallbackAPIVersion.VERSION2)
-    client.max_inflight_messages_set(1000)
-    client.connect(broker.host, broker.port)
-    client.loop_start()
-    for info in [client.publish(m.topic, m.payload, qos=1) for m in messages]:
-        info.wait_for_publish(timeout=60)
-    client.disconnect()
-    client.loop_stop()
-    return settings
-
-
-def drained(load: Load, state: StateStore, readings: ReadingStore, broker: Mosquitto, name: str) -> float:
-    """Readings per second from the filled queue into the books."""
-    mqtt = fill_queue(broker, load.messages, name)
-    state.migrate()
-    state.save_registry(load.registry, at=load.now)
-    settings = load_settings()
-    with tempfile.TemporaryDirectory() as spool:
-        ingestor = Ingestor(
-            state, readings, SteppedClock(load.now), Telemetry(), partition=0, partitions=1, holder=name,
-            settings=settings.ingest, dialects=settings.dialects, spool_dir=Path(spool),
-            subscriber=Subscriber(mqtt, name),
-        )  # fmt: skip
-        started = time.perf_counter()
-        while ingestor.step(wait_s=0.02) or booked(state) < load.rows.height:
-            if time.perf_counter() - started > TOO_LONG_S:
-                raise SystemExit(f"the queue was not drained in {TOO_LONG_S} s")
-        elapsed = time.perf_counter() - started
-        ingestor.close()
-    ledger = state.ledger()
-    if ledger.filter(pl.col("outcome") == "stored")["count"].sum() != load.rows.height:
-        raise SystemExit(f"not every reading was stored once: {ledger}")
-    return load.rows.height / elapsed
-
-
-def booked(state: StateStore) -> int:
-    """Readings in the ledger."""
-    return int(state.ledger()["count"].sum())
-
-
-def through_duckdb(load: Load, broker: Mosquitto, name: str) -> tuple[float, float]:
-    """Readings per second of ours and of the store alone."""
-    with tempfile.TemporaryDirectory() as text:
-        folder = Path(text)
-        database, state = open_duckdb(folder / "ours.duckdb"), open_state(f"sqlite:///{folder / 'state.db'}")
-        ours = drained(load, state, database.readings, broker, name)
+        absent = PROMISES.get(left_out, {})
+        found = drained(
+            load, state, store, self.broker, name, lambda port, what: Without(port, *absent.get(what, ()))
+        )
+        if "book" not in absent.get("state", ()):
+            check_books(load, state)
+        store.close()
         state.close()
-        database.close()
-        alone = open_duckdb(folder / "alone.duckdb")
+        self._forget(name)
+        if self.postgres.is_external:
+            self.postgres.drop_database(name.replace("-", "_"))
+        return found
+
+    def ready_made(self, load: Load) -> float:
+        """Readings per second of the server alone."""
+        prefixes = reading_prefixes(load.identities)
+        bodies = [
+            "\n".join(reading_lines(in_writing_order(body), prefixes)["line"]).encode()
+            for body in load.rows.iter_slices(BODY_LINES)
+        ]
+        name = self.name()
+        self.influx.create_bucket(name)
+        with InfluxDBClient(
+            self.influx.url, self.influx.token, org=self.influx.org, timeout=60_000
+        ) as client:
+            write = client.write_api(write_options=SYNCHRONOUS)
+            started = time.perf_counter()
+            for body in bodies:
+                write.write(name, self.influx.org, body)
+            elapsed = time.perf_counter() - started
+        self._forget(name)
+        return load.delivered / elapsed
+
+    def telegraf(self, load: Load, program: Path) -> Drained:
+        """The load through Telegraf; its start, until the broker has its connection, is not counted."""
+        name, distinct = self.name(), load.rows.select("point", "ts").n_unique()
+        self.influx.create_bucket(name)
+        settings: dict[str, Any] = {
+            "broker": f"{self.broker.host}:{self.broker.port}", "client_id": name, "bucket": name,
+            "readings_per_message": load.delivered // len(load.messages),
+            "influx": self.influx.url, "token": self.influx.token, "org": self.influx.org,
+        }  # fmt: skip
+        with telegraf.running(program, **settings) as process:
+            self._wait_connected(name, 1, process)
+            time.sleep(1.0)  # it subscribes
+        fill_queue(self.broker, load.messages)
+        with telegraf.running(program, **settings) as process, self._reader() as reader:
+            self._wait_connected(name, 2, process)
+            started, cpu = time.perf_counter(), _cpu_s(process)
+            while (count := self._count(reader, name)) < distinct:
+                _check_alive(process, started)
+                time.sleep(0.2 if count < distinct * 0.9 else 0.02)
+            elapsed, cpu = time.perf_counter() - started, _cpu_s(process) - cpu
+        self._forget(name)
+        return Drained(load.delivered / elapsed, cpu / load.delivered * 1e6)
+
+    def _wait_connected(self, name: str, times: int, process: subprocess.Popen[bytes]) -> None:
+        """Until the broker's log has had the client come that often."""
         started = time.perf_counter()
-        for body in load.rows.iter_slices(BODY_LINES):
-            alone.readings.write(body)
-        elapsed = time.perf_counter() - started
-        alone.close()
-    return ours, load.rows.height / elapsed
+        while self.broker.log_text().count(f" as {name} ") < times:
+            _check_alive(process, started)
+            time.sleep(0.01)
+
+    def _reader(self) -> InfluxDBClient:
+        return InfluxDBClient(self.influx.url, self.influx.token, org=self.influx.org, timeout=60_000)
+
+    def _count(self, reader: InfluxDBClient, bucket: str) -> int:
+        query = f'from(bucket: "{bucket}") |> range(start: 0) |> count() |> group() |> sum()'
+        answer = reader.query_api().query_raw(query).read().decode()
+        rows = [line.split(",") for line in answer.splitlines() if line and not line.startswith("#")]
+        return int(rows[1][-1]) if len(rows) > 1 else 0
+
+    def _forget(self, bucket: str) -> None:
+        self.influx.delete_bucket(bucket)
 
 
-def through_influx(
-    load: Load, broker: Mosquitto, influx: Influx, postgres: Postgres, name: str
-) -> tuple[float, float]:
-    """Readings per second of ours and of the server alone."""
-    state = open_state(postgres.create_database(name.replace("-", "_")))
-    identities = identities_of(state)
-    influx.create_bucket(name)
-    store = InfluxReadingStore(influx.url, influx.token, influx.org, name, identities=identities)
-    ours = drained(load, state, store, broker, name)
-    bodies = [
-        "\n".join(reading_lines(body, identities())["line"]).encode()
-        for body in load.rows.iter_slices(BODY_LINES)
+def _check_alive(process: subprocess.Popen[bytes], started: float) -> None:
+    if process.poll() is not None:
+        raise SystemExit(f"Telegraf ended with {process.returncode}")
+    if time.perf_counter() - started > TOO_LONG_S:
+        raise SystemExit(f"Telegraf was not done in {TOO_LONG_S} s")
+
+
+def _cpu_s(process: subprocess.Popen[bytes]) -> float:
+    """Processor seconds that the process has used (proc(5): utime and stime, in ticks)."""
+    fields = Path(f"/proc/{process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def compared(bench: Bench, load: Load, program: Path | None, rounds: int) -> dict[str, Any]:
+    """Every round ours, the ready-made bodies and Telegraf; and the medians of their ratios."""
+    found = [
+        (bench.ours(load), bench.ready_made(load), bench.telegraf(load, program) if program else None)
+        for _ in range(rounds)
     ]
-    store.close()
-    state.close()
-    seconds = influx_seconds(bodies, influx, f"{name}-alone")
-    if influx.is_external:
-        influx.delete_bucket(name)
-        influx.delete_bucket(f"{name}-alone")
-    if postgres.is_external:
-        postgres.drop_database(name.replace("-", "_"))
-    return ours, load.rows.height / seconds
-
-
-def influx_seconds(bodies: list[bytes], influx: Influx, bucket: str) -> float:
-    """How long the server takes for these bodies, one after another."""
-    influx.create_bucket(bucket)
-    with InfluxDBClient(influx.url, influx.token, org=influx.org, timeout=60_000) as client:
-        write = client.write_api(write_options=SYNCHRONOUS)
-        started = time.perf_counter()
-        for body in bodies:
-            write.write(bucket, influx.org, body)
-        return time.perf_counter() - started
-
-
-def compared(
-    one_round: Callable[[str], tuple[float, float]], name: str, rounds: int
-) -> dict[str, float | list[int]]:
-    """Ours and the peer's readings per second of each round, and the median of their ratios."""
-    found = [one_round(f"{name}-{os.getpid()}-{number}") for number in range(rounds)]
-    return {
-        "readings_per_s": [round(ours) for ours, _ in found],
-        "peer_readings_per_s": [round(peer) for _, peer in found],
-        "ratio": round(statistics.median(ours / peer for ours, peer in found), 3),
+    figures: dict[str, Any] = {
+        "ours": [ours.shown for ours, _, _ in found],
+        "ready_made_per_s": [round(alone) for _, alone, _ in found],
+        "ratio": _median([ours.readings_per_s / alone for ours, alone, _ in found]),
     }
+    beside = [(ours, theirs) for ours, _, theirs in found if theirs is not None]
+    if beside:
+        figures |= {
+            "telegraf": [theirs.shown for _, theirs in beside],
+            "times_telegraf": _median([o.readings_per_s / t.readings_per_s for o, t in beside]),
+            "cpu_to_telegraf": _median([o.cpu_us / t.cpu_us for o, t in beside]),
+        }
+    return figures
+
+
+def _median(values: list[float]) -> float:
+    return round(statistics.median(values), 3)
+
+
+def left_out(bench: Bench, load: Load, rounds: int) -> dict[str, Any]:
+    """Readings per second with everything on, and without one promise each: how many times as fast."""
+    whole = statistics.median(bench.ours(load).readings_per_s for _ in range(rounds))
+    found = {}
+    for promise in PROMISES:
+        rates = [bench.ours(load, left_out=promise).readings_per_s for _ in range(rounds)]
+        found[promise] = round(statistics.median(rates) / whole, 2)
+    return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--readings", type=int, default=1_000_000, help="in each load")
     parser.add_argument("--enterprises", type=int, default=40)
-    parser.add_argument("--meters", type=int, default=50, help="per enterprise, all in one message")
-    parser.add_argument("--slots", type=int, default=100, help="messages per enterprise")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", choices=["50", "3", "troubled", "promises"])
     args = parser.parse_args()
-    missing = missing_servers()
-    report: dict[str, object] = {"bench": "ingest", "missing_servers": missing, "ratio": None}
-    if Mosquitto.title not in missing:
-        load = Load(args.enterprises, args.meters, args.slots)
-        report |= {"readings": load.rows.height, "readings_per_message": args.meters}
+    missing, program = missing_servers(Mosquitto, Influx, Postgres), telegraf.find_telegraf()
+    report: dict[str, Any] = {"bench": "ingest", "missing_servers": missing, "ratio": None}
+    if program is None:
+        report["telegraf"] = "not on this machine; python -m tests.benches.telegraf builds it"
+    if not missing:
         with ExitStack() as stack:
-            broker = stack.enter_context(serving(Mosquitto))
-            report["duckdb"] = compared(
-                lambda name: through_duckdb(load, broker, name), "duckdb", args.rounds
-            )
-            if not missing:
-                influx, postgres = (
-                    stack.enter_context(serving(Influx)),
-                    stack.enter_context(serving(Postgres)),
-                )
-                figures = compared(
-                    lambda name: through_influx(load, broker, influx, postgres, name), "influx", args.rounds
-                )
-                report |= {"influx": figures, "ratio": figures["ratio"]}
-    print(json.dumps(report))
+            broker, influx = stack.enter_context(serving(Mosquitto)), stack.enter_context(serving(Influx))
+            bench = Bench(broker, influx, stack.enter_context(serving(Postgres)))
+            report |= measured(bench, program, args)
+            report["ratio"] = report.get("50 a message", {}).get("ratio")
+    print(json.dumps(report, ensure_ascii=False))
+
+
+def measured(bench: Bench, program: Path | None, args: argparse.Namespace) -> dict[str, Any]:
+    """The parts of the report that were asked for."""
+    slots = args.readings // args.enterprises
+    fifty, found = load_of(args.enterprises, 50, slots // 50), {}
+    if args.only in {None, "50"}:
+        found["50 a message"] = compared(bench, fifty, program, args.rounds)
+    if args.only in {None, "3"}:
+        found["3 a message"] = compared(bench, load_of(args.enterprises, 3, slots // 9), program, args.rounds)
+    if args.only in {None, "troubled"}:
+        troubled = load_of(args.enterprises, 50, slots // 50, is_troubled=True)
+        found["a tenth late or corrected"] = compared(bench, troubled, None, args.rounds)
+    if args.only in {None, "promises"}:
+        found["times as fast without"] = left_out(bench, fifty, args.rounds)
+    return found
 
 
 if __name__ == "__main__":

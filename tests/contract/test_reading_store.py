@@ -631,6 +631,9 @@ COLUMNS = b",result,table,_time,_value,_field,enterprise,point\r\n"
     [
         pytest.param({}, COLUMNS + b"\r\n,error,reference\r\n,out of memory,\r\n", id="error"),
         pytest.param({"Content-Length": "999"}, COLUMNS, id="cut"),
+        pytest.param(
+            {"Transfer-Encoding": "chunked"}, b"%x\r\n%b\r\n" % (len(COLUMNS), COLUMNS), id="chunks cut"
+        ),
     ],
 )
 def test_half_an_answer_of_influx_is_not_taken_for_the_whole(

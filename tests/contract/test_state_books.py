@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from nengshao.domain.codes import partition_of
 from nengshao.domain.errors import StoreRejected
 from nengshao.domain.readings import Source
 from nengshao.domain.time import day_start
@@ -70,7 +71,6 @@ def upload(key: str, **fields: Any) -> InboxEntry:
         "raw": b"\x00\xffbytes",
         "accepted_at": 1_700_000_000,
         "idempotency_key": key,
-        "partition": 0,
         "submitted_by": "clerk",
     }
     return InboxEntry(**given | fields)
@@ -300,11 +300,13 @@ def test_an_idempotency_key_names_one_upload_for_ever(store: SqlStateStore) -> N
     assert store.take_inbox(0, 10) == []
 
 
-def test_uploads_are_taken_oldest_first_by_their_partition(store: SqlStateStore) -> None:
-    ids = [store.put_inbox(upload(f"k{n}", partition=n % 2, quarantine_id=n)) for n in range(6)]
-    assert [taken.inbox_id for taken in store.take_inbox(0, 2)] == [ids[0], ids[2]]
-    assert [taken.quarantine_id for taken in store.take_inbox(1, 10)] == [1, 3, 5]
-    assert store.inbox_size() == 6
+def test_uploads_are_taken_oldest_first_by_the_partition_of_their_enterprise(tmp_path: Path) -> None:
+    whose = [next(c for c in map(credit_code, range(99)) if partition_of(c, 2) == n) for n in range(2)]
+    with opened(f"sqlite:///{tmp_path / 'two.db'}", partitions=2) as parted:
+        ids = [parted.put_inbox(upload(f"k{n}", enterprise=whose[n % 2], quarantine_id=n)) for n in range(6)]
+        assert [taken.inbox_id for taken in parted.take_inbox(0, 2)] == [ids[0], ids[2]]
+        assert [taken.quarantine_id for taken in parted.take_inbox(1, 10)] == [1, 3, 5]
+        assert parted.inbox_size() == 6
 
 
 def test_an_upload_that_never_was_has_no_receipt(store: SqlStateStore) -> None:

@@ -18,7 +18,15 @@ from alembic.migration import MigrationContext
 from nengshao.domain.codes import REGION_PARTITION, partition_of
 from nengshao.domain.errors import ConfigError, LeaseLost, StoreRejected, StoreUnavailable
 from nengshao.frames import STATISTICS
-from nengshao.ports import DIRTY_SCHEMA, LAST_SEEN_SCHEMA, WATERMARK_SCHEMA, Booking, Notice, StateStore
+from nengshao.ports import (
+    DIRTY_SCHEMA,
+    LAST_SEEN_SCHEMA,
+    WATERMARK_SCHEMA,
+    Booking,
+    Notice,
+    Partitioning,
+    StateStore,
+)
 from nengshao.registry import ENTERPRISES, REGIONS
 from nengshao.stores.state import SqlStateStore, open_state
 from nengshao.stores.state.engine import Database
@@ -84,12 +92,9 @@ def test_two_processes_may_migrate_at_once(url: str) -> None:
         store.close()
 
 
-def test_another_number_of_partitions_is_refused(url: str) -> None:
-    with opened(url, partitions=4):
-        other = open_state(url, partitions=3)
-        with pytest.raises(ConfigError, match="4 partitions"):
-            other.migrate()
-        other.close()
+def test_the_number_of_partitions_is_that_of_the_first_who_made_the_database(url: str) -> None:
+    with opened(url, partitions=4), opened(url, partitions=3) as other:
+        assert other.partitions == other.read_partitions() == Partitioning(4)
 
 
 def test_a_database_of_a_later_version_is_refused(url: str, database: Database) -> None:

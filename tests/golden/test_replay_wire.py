@@ -1,4 +1,4 @@
-"""Wire bytes pinned by hand: simulator and decoder share `wire.py`, so an outside witness is needed."""
+"""Wire bytes pinned by hand: simulator and decoder share `nengshao.wire`, so an outside witness is needed."""
 
 import datetime as dt
 

@@ -1,179 +1,166 @@
-"""The real broker with the rules of `deploy/` and accounts of `make-secrets.sh`: who may say what to whom."""
+"""The real broker with the settings of `deploy/`, over TLS, with generated rules: who may say what."""
 
 from __future__ import annotations
 
 import queue
-import re
-import tempfile
-import threading
+import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
-from paho.mqtt.reasoncodes import ReasonCode
 
-from nengshao.settings import read_secret
-from tests.servers.mosquitto import PRODUCTION_SETTINGS, Mosquitto, settings_with
-from tests.servers.server import DEPLOY
-from tests.support.deploy import make_secrets
+from tests.servers.mosquitto import Mosquitto
+from tests.support import plants
+from tests.support.guarded import AUDITOR, SERVICE, Guarded, connected, guarded_broker, session
 
 pytestmark = pytest.mark.live
 
-STEEL, CEMENT = "91350100M000100Y43", "91990000MA0000001X"
-INGESTOR = "nengshao"
+STEEL, CEMENT = plants.credit_code(1), plants.credit_code(2)
+OWN, SIBLING, OTHER = f"{STEEL}/d1", f"{STEEL}/d2", f"{CEMENT}/d1"
+END = "end of what was said"
 
 
-class GuardedMosquitto(Mosquitto):
-    """A broker that, as in production, knows nobody without an account."""
-
-    def __init__(self, folder: Path, accounts: str) -> None:
-        super().__init__(folder)
-        self._files = {
-            "acl": (DEPLOY / "mosquitto" / "acl").read_text(encoding="utf-8"),
-            "passwords": accounts,
-        }
-
-    def _prepare(self) -> None:
-        for name, text in self._files.items():
-            (self.folder / name).write_text(text, encoding="utf-8")
-            self._hand_over(self.folder / name)
-
-    def _command(self) -> list[str]:
-        overlay: dict[str, str | None] = {
-            "listener": f"{self.port} 127.0.0.1",
-            "persistence_location": f"{self.folder}/",
-            "password_file": str(self.folder / "passwords"),
-            "acl_file": str(self.folder / "acl"),
-        }
-        production = PRODUCTION_SETTINGS.read_text(encoding="utf-8")
-        config = self.folder / "mosquitto.conf"
-        config.write_text(settings_with(production, overlay), encoding="utf-8")
-        config.chmod(0o644)
-        return [str(self.program), "-c", str(config)]
-
-
-@dataclass(frozen=True)
-class Guarded:
-    """The running broker, and the passwords that it knows."""
-
-    server: GuardedMosquitto
-    passwords: dict[str, str]
-
-
-@dataclass(frozen=True)
-class Session:
-    """A connected client: what it has received, and how its subscriptions were answered."""
-
-    client: Client
-    inbox: queue.Queue[tuple[str, bytes]] = field(default_factory=queue.Queue)
-
-    def publish(self, topic: str, payload: bytes) -> None:
-        """Returns when the broker has answered, which it also does of a message that it then drops.
-
-        Mosquitto 2.0 ends the connection after a forbidden message while max_queued_messages is 0, so a
-        session forges once.
-        """
-        self.client.publish(topic, payload, qos=1).wait_for_publish(10)
+def tables(*, with_sibling: bool = True) -> dict[str, list[dict[str, str]]]:
+    """Two enterprises, of which the first has two devices."""
+    made = plants.tables(2, 1)
+    if with_sibling:
+        made["devices"].append(plants.device_row(1, device="d2"))
+    return made
 
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    """One for all who leave it as it is."""
+    with opened(tmp_path_factory.mktemp("guarded")) as broker:
+        yield broker
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[Guarded]:
     if Mosquitto.find() is None:
         pytest.skip("mosquitto is not on this machine; `make servers` brings it")
-    secrets = tmp_path_factory.mktemp("deploy") / "secrets"
-    make_secrets(secrets)
-    passwords = {INGESTOR: read_secret(secrets / "mqtt_password")}
-    for enterprise in (STEEL, CEMENT):
-        said = make_secrets(secrets, "enterprise", enterprise).stdout
-        passwords[enterprise] = re.findall(r"shown this once: (\S+)", said)[0]
-    accounts = (secrets / "mosquitto_passwords").read_text(encoding="utf-8")
+    with guarded_broker(folder / "site", tables(), [OWN, SIBLING, OTHER, CEMENT]) as broker:
+        yield broker
+
+
+def test_ingestor_hears_every_device_and_every_collector(guarded: Guarded) -> None:
+    with session(guarded, SERVICE, "nhjc/v1/+/+/data", "nhjc/v1/+/+/status") as ingestor:
+        for account, device, leaf in ((OWN, OWN, "data"), (OTHER, OTHER, "status"), (CEMENT, OTHER, "data")):
+            with session(guarded, account) as sender:
+                sender.publish(f"nhjc/v1/{device}/{leaf}", b"{}")
+            assert ingestor.heard() == (f"nhjc/v1/{device}/{leaf}", b"{}")
+
+
+@pytest.mark.parametrize(
+    "topic",
+    [
+        f"nhjc/v1/{SIBLING}/data",
+        f"nhjc/v1/{OTHER}/data",
+        f"nhjc/v1/{OTHER}/status",
+        f"nhjc/v1/{STEEL}/unregistered/data",
+        f"nhjc/v1/{OWN}/receipt",
+        f"nhjc/v1/{OWN}/command",
+        f"nhjc/v1/{OWN}/data/below",
+        f"nhjc/v1/{OWN}",
+        "elsewhere",
+    ],
+)
+def test_stolen_credential_speaks_on_its_own_topics_only(guarded: Guarded, topic: str) -> None:
+    with session(guarded, AUDITOR, "#") as auditor:
+        with session(guarded, OWN) as forger:
+            forger.publish(topic, b"forged")
+        with session(guarded, OWN) as device:
+            device.publish(f"nhjc/v1/{OWN}/data", b"own")
+        assert auditor.heard() == (f"nhjc/v1/{OWN}/data", b"own")
+
+
+@pytest.mark.parametrize(
+    "topic_filter", ["#", "nhjc/#", f"nhjc/v1/{CEMENT}/+/receipt", f"nhjc/v1/{SIBLING}/command", "$SYS/#"]
+)
+def test_stolen_credential_hears_its_own_topics_only(guarded: Guarded, topic_filter: str) -> None:
+    own = f"nhjc/v1/{OWN}/receipt"
     with (
-        tempfile.TemporaryDirectory(prefix="nengshao-guarded-", ignore_cleanup_errors=True) as folder,
-        GuardedMosquitto(Path(folder), accounts) as server,
+        session(guarded, OWN, topic_filter) as thief,
+        session(guarded, OWN, own, client_id="the device") as device,
+        session(guarded, AUDITOR) as auditor,
     ):
-        yield Guarded(server, passwords)
+        for account in (OTHER, SIBLING):
+            for leaf in ("receipt", "command", "data", "status"):
+                auditor.publish(f"nhjc/v1/{account}/{leaf}", b"for others")
+        auditor.publish(own, END.encode())
+        assert device.heard() == (own, END.encode())  # the broker delivers in order: all before it is done
+        assert device.inbox.empty()
+        heard = [thief.heard()] if topic_filter in {"#", "nhjc/#"} else []
+        assert heard == [(own, END.encode())] * len(heard)
+        assert thief.inbox.empty()
 
 
-def test_ingestor_hears_every_enterprise(guarded: Guarded) -> None:
-    with session(guarded, INGESTOR, "nhjc/v1/+/+/data", "nhjc/v1/+/+/status") as ingestor:
-        for enterprise, leaf in ((STEEL, "data"), (CEMENT, "status")):
-            with session(guarded, enterprise) as device:
-                device.publish(f"nhjc/v1/{enterprise}/gateway-1/{leaf}", b"{}")
-            assert ingestor.inbox.get(timeout=10) == (f"nhjc/v1/{enterprise}/gateway-1/{leaf}", b"{}")
+def test_collector_of_an_enterprise_speaks_for_its_devices_and_no_others(guarded: Guarded) -> None:
+    with session(guarded, AUDITOR, "#") as auditor:
+        for topic in (f"nhjc/v1/{OWN}/data", f"nhjc/v1/{CEMENT}/unregistered/data"):
+            with session(guarded, CEMENT) as forger:
+                forger.publish(topic, b"forged")
+        with session(guarded, CEMENT) as collector:
+            collector.publish(f"nhjc/v1/{OTHER}/data", b"own")
+        assert auditor.heard() == (f"nhjc/v1/{OTHER}/data", b"own")
 
 
-def test_enterprise_cannot_speak_as_another(guarded: Guarded) -> None:
-    with (
-        session(guarded, INGESTOR, "nhjc/v1/+/+/data") as ingestor,
-        session(guarded, CEMENT) as forger,
-        session(guarded, CEMENT) as device,
-    ):
-        forger.publish(f"nhjc/v1/{STEEL}/gateway-1/data", b"forged")
-        device.publish(f"nhjc/v1/{CEMENT}/gateway-1/data", b"own")
-        assert ingestor.inbox.get(timeout=10)[1] == b"own"
-
-
-def test_enterprise_cannot_write_receipts(guarded: Guarded) -> None:
-    topic = f"nhjc/v1/{CEMENT}/gateway-1/receipt"
-    with (
-        session(guarded, CEMENT, topic) as device,
-        session(guarded, CEMENT) as forger,
-        session(guarded, INGESTOR) as ingestor,
-    ):
-        forger.publish(topic, b"forged")
-        ingestor.publish(topic, b"real")
-        assert device.inbox.get(timeout=10) == (topic, b"real")
-
-
-def test_enterprise_hears_its_own_receipts_only(guarded: Guarded) -> None:
-    with session(guarded, CEMENT, "#") as device, session(guarded, INGESTOR) as ingestor:
-        for enterprise in (STEEL, CEMENT):
-            ingestor.publish(f"nhjc/v1/{enterprise}/gateway-1/receipt", enterprise.encode())
-        assert device.inbox.get(timeout=10)[1] == CEMENT.encode()
-
-
-@pytest.mark.parametrize(("name", "password"), [(STEEL, "wrong"), ("91350100M000100Y44", "any"), ("", "")])
+@pytest.mark.parametrize(("name", "password"), [(OWN, "wrong"), (f"{STEEL}/d3", "any"), ("", "")])
 def test_nobody_gets_in_without_an_account(guarded: Guarded, name: str, password: str) -> None:
     with pytest.raises(ConnectionRefusedError, match="Not authorized"), connected(guarded, name, password):
         pass
 
 
-@contextmanager
-def session(guarded: Guarded, name: str, *filters: str) -> Iterator[Session]:
-    """A client under an account, subscribed to the filters."""
-    with connected(guarded, name, guarded.passwords[name]) as client:
-        ours, subscribed = Session(client), threading.Event()
+def test_device_that_is_struck_from_the_registry_is_cut_off_by_the_reload_and_not_let_in_again(
+    tmp_path: Path,
+) -> None:
+    with opened(tmp_path) as guarded:
+        with session(guarded, SIBLING) as removed, session(guarded, OWN) as stays:
+            said = guarded.write_access(tables(with_sibling=False))
+            assert f"account struck: {SIBLING}" in said
+            assert removed.cut_off.wait(10)
+            assert not stays.cut_off.is_set()
+            with session(guarded, AUDITOR, "#") as auditor:
+                stays.publish(f"nhjc/v1/{OWN}/data", b"goes on")
+                assert auditor.heard() == (f"nhjc/v1/{OWN}/data", b"goes on")
+        with pytest.raises(ConnectionRefusedError, match="Not authorized"), session(guarded, SIBLING):
+            pass
+        assert f"has no account: {SIBLING}" in guarded.write_access(tables())  # a new one has to be made
+        with pytest.raises(ConnectionRefusedError), session(guarded, SIBLING):
+            pass
 
-        def receive(_client: Client, _data: object, message: MQTTMessage) -> None:
-            ours.inbox.put((message.topic, bytes(message.payload)))
 
-        client.on_message = receive
-        client.on_subscribe = lambda *_: subscribed.set()
-        if filters:
-            client.subscribe([(topic, 1) for topic in filters])
-            assert subscribed.wait(10)
-        yield ours
-
-
-@contextmanager
-def connected(guarded: Guarded, name: str, password: str) -> Iterator[Client]:
-    """A client that the broker has let in. Raises: ConnectionRefusedError with the broker's reason."""
-    answers: queue.Queue[ReasonCode] = queue.Queue()
-    client = Client(CallbackAPIVersion.VERSION2)
-    if name:
-        client.username_pw_set(name, password)
-    client.on_connect = lambda _client, _data, _flags, reason, _properties: answers.put(reason)
+def test_plain_connection_gets_no_answer(guarded: Guarded) -> None:
+    answers: queue.Queue[str] = queue.Queue()
+    client = Client(CallbackAPIVersion.VERSION2, reconnect_on_failure=False)
+    client.username_pw_set(OWN, guarded.passwords[OWN])
+    client.on_connect = lambda *_: answers.put("connected")
+    client.on_disconnect = lambda *_: answers.put("cut off")
     client.connect(guarded.server.host, guarded.server.port)
     client.loop_start()
     try:
-        reason = answers.get(timeout=10)
-        if reason.is_failure:
-            raise ConnectionRefusedError(str(reason))
-        yield client
+        assert answers.get(timeout=10) == "cut off"
     finally:
-        client.disconnect()
         client.loop_stop()
+    with socket.create_connection((guarded.server.host, guarded.server.port), timeout=10) as bare:
+        bare.sendall(b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x3c\x00\x00")  # CONNECT, MQTT 3.1.1
+        with suppress(ConnectionResetError):
+            assert b"\x20\x02" not in bare.recv(100)  # CONNACK
+
+
+def test_certificate_is_the_account_where_the_listener_says_so(tmp_path: Path) -> None:
+    if Mosquitto.find() is None:
+        pytest.skip("mosquitto is not on this machine; `make servers` brings it")
+    with guarded_broker(tmp_path, tables(), [], by_certificate=True) as guarded:
+        signed = {name: guarded.authority.sign(name, file=str(n)) for n, name in enumerate([AUDITOR, OWN])}
+        with session(guarded, AUDITOR, "#", certificate=signed[AUDITOR]) as auditor:
+            with session(guarded, OWN, certificate=signed[OWN]) as forger:
+                forger.publish(f"nhjc/v1/{OTHER}/data", b"forged")
+            with session(guarded, OWN, certificate=signed[OWN]) as device:
+                device.publish(f"nhjc/v1/{OWN}/data", b"own")
+            assert auditor.heard() == (f"nhjc/v1/{OWN}/data", b"own")
+        with pytest.raises((OSError, queue.Empty)), connected(guarded, OWN, "no certificate"):
+            pass

@@ -189,7 +189,7 @@ class Run:
     def take(self, given: Sequence[Sequence[Message]]) -> None:
         for batch in given:
             self.door.put(batch)
-            while self.door.waiting:
+            while self.door.has_more:
                 assert self.ingestor.step()
 
     def assess(self) -> None:

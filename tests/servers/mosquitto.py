@@ -44,18 +44,24 @@ class Mosquitto(Server):
             time.sleep(0.01)
 
     def _command(self) -> list[str]:
-        overlay = {
+        settings = self.folder / "mosquitto.conf"
+        production = PRODUCTION_SETTINGS.read_text(encoding="utf-8")
+        settings.write_text(settings_with(production, self._overlay()), encoding="utf-8")
+        settings.chmod(0o644)
+        return [str(self.program), "-c", str(settings)]
+
+    def _overlay(self) -> dict[str, str | None]:
+        """The lines that are not production's."""
+        return {
             "listener": f"{self.port} {LOOPBACK}",
+            "include_dir": None,
             "persistence_location": f"{self.folder}/",
             "allow_anonymous": "true",
             "password_file": None,
             "acl_file": None,
+            "log_dest": "stderr",
+            "log_type debug": None,  # four lines a message: hundreds of megabytes under load
         }
-        settings = self.folder / "mosquitto.conf"
-        production = PRODUCTION_SETTINGS.read_text(encoding="utf-8")
-        settings.write_text(settings_with(production, overlay), encoding="utf-8")
-        settings.chmod(0o644)
-        return [str(self.program), "-c", str(settings)]
 
     def _is_ready(self) -> bool:
         return answers(self.host, self.port)
@@ -70,7 +76,7 @@ def settings_with(production: str, overlay: Mapping[str, str | None]) -> str:
     """
     settings = production
     for name, value in overlay.items():
-        found = list(re.finditer(rf"^{name} .*\n", settings, re.MULTILINE))
+        found = list(re.finditer(rf"^{name}\b.*\n", settings, re.MULTILINE))
         if len(found) != 1:
             raise ServerError(f"{PRODUCTION_SETTINGS.name} has {len(found)} lines of {name}, not one")
         line = "" if value is None else f"{name} {value}\n"

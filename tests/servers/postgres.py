@@ -108,6 +108,11 @@ class Postgres(Server):
             return False
         return True
 
+    def _family(self) -> list[int]:
+        (parent,) = super()._family()
+        children = Path(f"/proc/{parent}/task/{parent}/children").read_text(encoding="ascii")
+        return [parent, *map(int, children.split())]
+
     def _connect(self) -> psycopg.Connection[tuple[Any, ...]]:
         dsn = self.url.replace("postgresql+psycopg://", "postgresql://")
         return psycopg.connect(dsn, autocommit=True, connect_timeout=5)

@@ -156,6 +156,16 @@ class Server(ABC):
         process.kill()
         process.wait()
 
+    def pause(self) -> None:
+        """SIGSTOP: it stands still wherever it is, its connections open."""
+        for pid in self._family():
+            os.kill(pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT: it goes on as if no time had passed."""
+        for pid in self._family():
+            os.kill(pid, signal.SIGCONT)
+
     def log_text(self) -> str:
         """All that it has said so far, earlier starts included."""
         log = self.folder / "server.log"
@@ -183,6 +193,10 @@ class Server(ABC):
         if self._process is None:
             raise ServerError(f"{self.title} was never started")
         return self._process
+
+    def _family(self) -> list[int]:
+        """The process, and its children where the children serve."""
+        return [self._own_process().pid]
 
     def _take_folder(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -23,7 +23,7 @@ class Crashing:
     """
 
     def __init__(
-        self, port: Any, method: str, *, after: bool, nth: int = 1, when: Callable[..., bool] = _always
+        self, port: Any, method: str, *, after: bool, nth: int = 1, when: Callable[..., int] = _always
     ) -> None:
         self._port, self._method, self._after, self._left, self._when = port, method, after, nth, when
         self.has_crashed = False

@@ -28,7 +28,7 @@ def mounts_of(service: dict[str, Any]) -> list[tuple[str, str]]:
     mounts = []
     for text in service.get("volumes", []):
         source, target, *mode = text.split(":")
-        assert mode == (["ro"] if source.startswith(".") else [])
+        assert mode == ["ro"] if source.startswith(".") else mode in ([], ["ro"])
         mounts.append((source, target))
     return mounts
 

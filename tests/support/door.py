@@ -16,17 +16,25 @@ class Door:
         self.is_connected = False
         self.acknowledged = 0
         self.receipts: list[Receipt] = []
-        self._waiting: deque[Delivery | None] = deque()  # None: the end of a batch
+        self._waiting: deque[list[Delivery]] = deque()  # an empty one: the end of a batch
 
     def put(self, messages: Sequence[Message]) -> None:
         """One batch."""
-        self._waiting.extend(Delivery(message, 0, 0) for message in messages)
-        self._waiting.append(None)
+        self._waiting.append([Delivery(message, 0, 0) for message in messages])
+        self._waiting.append([])
 
     @property
-    def waiting(self) -> int:
-        """Messages not taken yet."""
-        return sum(delivery is not None for delivery in self._waiting)
+    def has_more(self) -> bool:
+        """Whether messages are not taken yet."""
+        return any(self._waiting)
+
+    @property
+    def unacknowledged(self) -> int:
+        return sum(map(len, self._waiting))
+
+    @property
+    def is_subscribed(self) -> bool:
+        return self.is_connected
 
     def connect(self, _filters: Sequence[str] | None = None) -> None:
         self.is_connected = True
@@ -34,8 +42,8 @@ class Door:
     def disconnect(self) -> None:
         self.is_connected = False
 
-    def take(self, _timeout_s: float) -> Delivery | None:
-        return self._waiting.popleft() if self._waiting else None
+    def take(self, _timeout_s: float) -> list[Delivery]:
+        return self._waiting.popleft() if self._waiting else []
 
     def ack(self, deliveries: Iterable[Delivery]) -> None:
         self.acknowledged += len(list(deliveries))

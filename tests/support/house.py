@@ -63,11 +63,11 @@ class House:
         self.lives += 1
         return Process(self, f"life {self.lives}", wraps)
 
-    def devices(self) -> DevicePublisher:
+    def devices(self, **more: Any) -> DevicePublisher:
         """The devices, with what their journals hold."""
         return DevicePublisher(
             "127.0.0.1", self.port, clock=self.clock, shared=True, patience=self.patience,
-            journal_dir=self.folder / "devices",
+            journal_dir=self.folder / "devices", **more,
         )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from nengshao.domain.codes import credit_code_check_character
 from nengshao.domain.time import local_text
 from nengshao.registry import Registry
 from nengshao.registry_tables import registry_of
-from nengshao.wire import Item, Message, encode_message
+from nengshao.wire import Form, Item, Message, encode_message
 
 START = 1_735_660_800  # 2025-01-01 00:00:00 Asia/Shanghai
 CADENCE_S = 900
@@ -91,8 +91,10 @@ def item(ts: int, value: float, *, meter: str = "00", upload: int | None = None,
     return Item(code, value, 4, stat_type, local_text(ts), made, 1, valid, meter)
 
 
-def message(number: int, items: list[Item], seq: int | None = None, device: str = DEVICE) -> Message:
-    return Message(topic(number, device), encode_message(credit_code(number), device, items, seq))
+def message(
+    number: int, items: list[Item], seq: int | None = None, device: str = DEVICE, form: Form = Form.PLAIN
+) -> Message:
+    return Message(topic(number, device), encode_message(credit_code(number), device, items, seq, form))
 
 
 def in_order_load(enterprises: int, meters: int, slots: int) -> Iterator[Message]:

@@ -80,6 +80,11 @@ class Process:
         """Whether it ended although nobody here ended it."""
         return not self._is_ended and not self.is_running
 
+    @property
+    def exit_code(self) -> int | None:
+        """What it ended with; None while it lives."""
+        return self._popen.poll()
+
     def kill(self) -> None:
         """SIGKILL; returns when it is gone."""
         assert self.is_running, f"{self.name} has ended by itself"
@@ -163,6 +168,7 @@ class Site:
         self._name = uuid.uuid4().hex
         self._since = time.time()
         self._anchor, self._rate = anchor, rate
+        self.client_id = f"ingest-{self._name}"  # sessions outlive the test in the broker
         self.clock = AnchoredClock(anchor, rate, self._since)
         self.readings_bucket, self.results_bucket = f"readings-{self._name}", f"results-{self._name}"
         self._secrets = {
@@ -211,7 +217,7 @@ class Site:
                 "host": self.mosquitto.host,
                 "port": self.mosquitto.port,
                 "protocol": "5",
-                "client_id": f"ingest-{self._name}",  # sessions outlive the test in the broker
+                "client_id": self.client_id,
                 "session_expiry_s": 600,
             },
             "store": {
@@ -247,9 +253,9 @@ class Site:
         self.command("init")
         return self.command("registry", "import", str(self.folder / "registry"))
 
-    def register(self, tables: Mapping[str, list[dict[str, str]]]) -> None:
+    def register(self, tables: Mapping[str, list[dict[str, str]]], partitions: int = 1) -> None:
         """The same, at once and without the command line."""
-        state = open_state(self._secrets["state_url"])
+        state = open_state(self._secrets["state_url"], partitions)
         state.migrate()
         state.save_registry(registry_of(tables), at=self.clock.now())
         state.close()
@@ -286,11 +292,14 @@ class Site:
     # ---------------------------------------------------------------------------------- the outside
 
     @contextmanager
-    def devices(self, *, in_flight: int = 1000, patience_s: float = 2.0) -> Iterator[DevicePublisher]:
+    def devices(
+        self, *, in_flight: int = 1000, patience_s: float = 2.0, **more: Any
+    ) -> Iterator[DevicePublisher]:
         """Devices that publish to the site's broker and resend after `patience_s` without a receipt."""
         with DevicePublisher(
             self.mosquitto.host, self.mosquitto.port, clock=self.clock, shared=True, in_flight=in_flight,
             patience=Patience(patience_s, 8 * patience_s), client_prefix=f"device-{self._name}",
+            **more,
         ) as publisher:  # fmt: skip
             yield publisher
 

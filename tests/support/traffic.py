@@ -6,7 +6,7 @@ import datetime as dt
 import random
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -132,7 +132,7 @@ def assert_exactly_once(
     assert not different, different
 
     deadline = time.monotonic() + within_s
-    while (found := day_grams(server, sent)) != sent.grams and time.monotonic() < deadline:
+    while (found := day_grams(server, sent.grams)) != sent.grams and time.monotonic() < deadline:
         time.sleep(0.3)
     assert found == sent.grams
 
@@ -146,12 +146,14 @@ def differences(found: pl.DataFrame, wanted: pl.DataFrame) -> str:
     return f"{found.height} rows instead of {wanted.height}; missing {missing}; foreign {foreign}"
 
 
-def day_grams(server: Process, sent: Traffic) -> dict[tuple[str, dt.date], int | None]:
-    """What the service publishes of the traffic's enterprises and days, in g of standard coal."""
-    first = min(day for _, day in sent.grams)
-    last = max(day for _, day in sent.grams)
+def day_grams(
+    server: Process, wanted: Mapping[tuple[str, dt.date], int]
+) -> dict[tuple[str, dt.date], int | None]:
+    """What the service publishes of these enterprises, over these days, in g of standard coal."""
+    first = min(day for _, day in wanted)
+    last = max(day for _, day in wanted)
     found: dict[tuple[str, dt.date], int | None] = {}
-    for code in sorted({code for code, _ in sent.grams}):
+    for code in sorted({code for code, _ in wanted}):
         series = server.get(
             f"/v1/enterprises/{code}/energy", from_=first.isoformat(), to=(last + dt.timedelta(1)).isoformat()
         )

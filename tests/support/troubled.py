@@ -152,7 +152,6 @@ def hand_in(process: Process) -> None:
             raw=table(),
             accepted_at=pacing.day_end(_TABLE_DAY),
             idempotency_key="the table",
-            partition=0,
         )
     )
 

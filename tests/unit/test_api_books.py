@@ -13,7 +13,7 @@ import pytest
 
 from nengshao.domain.readings import Outcome, Reason, Source
 from nengshao.frames import READINGS
-from nengshao.ports import Booking
+from nengshao.ports import DENIALS_SCHEMA, Booking
 from tests.support.service import NOW, Api, ScopedAuthenticator, is_problem, served
 from tests.support.state import A, B, booked, entry, leased, registry_of, rows
 
@@ -231,3 +231,27 @@ def test_a_caller_of_several_enterprises_gets_one_page_of_all_of_them(api: Api) 
     assert [item["id"] for item in page["entries"]] == sorted(ids, reverse=True)[:4]
     rest = api.get(f"/v1/quarantine?limit=4&cursor={page['next']}").json()
     assert ([item["id"] for item in rest["entries"]], rest["next"]) == (sorted(ids)[1::-1], None)
+
+
+def test_what_the_broker_refused_is_shown_by_day_enterprise_and_kind(api: Api) -> None:
+    today = NOW // DAY
+    counted = [(today, A, "publish", 3), (today + 1, A, "publish", 1), (today, B, "connect", 2)]
+    counted.append((today, "no such code", "connect", 5))
+    schema = {"day": pl.Int32, **DENIALS_SCHEMA}
+    api.state.book_denials("log", "1", pl.DataFrame(counted, schema=schema, orient="row"))
+    shown = api.get("/v1/broker-denials").json()
+    assert [(row["enterprise"], row["kind"], row["count"]) for row in shown] == [
+        ("", "connect", 5), (A, "publish", 3), (B, "connect", 2), (A, "publish", 1),
+    ]  # fmt: skip
+    assert shown[1]["kind_zh"] == "拒绝上报"
+    of_one = api.get(f"/v1/broker-denials?enterprise={A}&from={shown[3]['date']}").json()
+    assert of_one == shown[3:]
+
+
+def test_an_enterprise_sees_its_own_refusals_only(tmp_path: Path) -> None:
+    with served(tmp_path, authenticator=ScopedAuthenticator(A)) as api:
+        api.state.save_registry(registry_of(A, B), at=NOW)
+        rows_of_both = [(1, A, "publish", 3), (1, B, "connect", 2), (1, "", "connect", 1)]
+        schema = {"day": pl.Int32, **DENIALS_SCHEMA}
+        api.state.book_denials("log", "1", pl.DataFrame(rows_of_both, schema=schema, orient="row"))
+        assert [row["enterprise"] for row in api.get("/v1/broker-denials").json()] == [A]

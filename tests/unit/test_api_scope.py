@@ -50,6 +50,8 @@ FOREIGN: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {
     ("GET", "/v1/enterprises/{code}/intensity"): (f"{_OWN}/intensity", {}),
     ("GET", "/v1/enterprises/{code}/measures"): (f"{_OWN}/measures", {}),
     ("GET", "/v1/enterprises/{code}/meter-events"): (f"{_OWN}/meter-events", {}),
+    ("GET", "/v1/enterprises/{code}/devices"): (f"{_OWN}/devices", {}),
+    ("GET", "/v1/enterprises/{code}/resends"): (f"{_OWN}/resends", {}),
     ("POST", "/v1/enterprises/{code}/meter-events/confirmations"): (
         f"{_OWN}/meter-events/confirmations", {"json": CONFIRMATION},
     ),
@@ -88,7 +90,8 @@ FOREIGN: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {
 LISTS = {
     ("GET", path)
     for path in (
-        "/v1/alerts", "/v1/enterprises", "/v1/ledger", "/v1/proposals", "/v1/quarantine", "/v1/regions",
+        "/v1/alerts", "/v1/broker-denials", "/v1/enterprises", "/v1/ledger", "/v1/proposals",
+        "/v1/quarantine", "/v1/regions",
         "/v1/restatements",
     )
 }  # fmt: skip
@@ -111,7 +114,7 @@ def furnish(api: Api, works: Any) -> None:
     )  # fmt: skip
     api.state.commit_judgement(leased(api.state, "assess"), judged)
     api.state.book(leased(api.state), Booking(at=AT, quarantine=[entry(enterprise=PLANT)]))
-    api.state.put_inbox(InboxEntry(Source.API, PLANT, "", "", "csv", b"x", AT, "key", 0, submitted_by="企业"))
+    api.state.put_inbox(InboxEntry(Source.API, PLANT, "", "", "csv", b"x", AT, "key", submitted_by="企业"))
     registry = api.state.registry()
     other = rows(ENTERPRISES, enterprise_row(B, name="乙厂", region=CITY)).select(
         registry.enterprises.columns

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable
+
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from nengshao.domain.errors import StoreUnavailable
 from nengshao.frames import READINGS
@@ -11,8 +16,12 @@ from nengshao.stores.influx_text import (
     READING_COLUMNS,
     figure_lines,
     flux_text,
+    in_writing_order,
+    nanoseconds,
+    pieces_of,
     point_conditions,
     reading_lines,
+    reading_prefixes,
     readings_of,
     rows_query,
     table_of,
@@ -31,9 +40,13 @@ def readings(*rows: tuple[int, int, int, int, bool, int]) -> pl.DataFrame:
     return pl.DataFrame(list(rows), schema=dict(READINGS.schema), orient="row")
 
 
+def lines(rows: pl.DataFrame) -> pl.DataFrame:
+    return reading_lines(in_writing_order(rows), reading_prefixes(IDENTITIES))
+
+
 def test_a_reading_is_one_line_whose_field_names_validity_and_input_type() -> None:
     rows = readings((1, T, T + 5, -123, True, 4), (2, -1, 0, 7, False, 5))
-    assert reading_lines(rows, IDENTITIES)["line"].to_list() == [
+    assert lines(rows)["line"].to_list() == [
         "reading,enterprise=E,point=0401000004020030.0.00 v4=-123i 1735660800000086405",
         r"reading,enterprise=E,point=a\ b\,c\=d\e x5=7i -999913599",
     ]
@@ -41,13 +54,13 @@ def test_a_reading_is_one_line_whose_field_names_validity_and_input_type() -> No
 
 def test_points_without_a_name_that_fits_a_line_have_no_line() -> None:
     rows = readings(*[(point, T, T, 1, True, 4) for point in (1, 3, 4, 99)])
-    assert reading_lines(rows, IDENTITIES)["line"].is_null().to_list() == [False, True, True, True]
+    assert lines(rows)["line"].is_null().to_list() == [False, True, True, True]
 
 
 def test_of_two_values_of_one_version_the_greater_comes_last() -> None:
     rows = readings((1, T, T, 9, True, 4), (1, T, T, 3, True, 4))
-    assert reading_lines(rows, IDENTITIES)["row"].to_list() == [1, 0]
-    assert reading_lines(rows[:1], IDENTITIES)["row"].to_list() == [0]
+    assert lines(rows)["row"].to_list() == [1, 0]
+    assert lines(rows[:1])["row"].to_list() == [0]
 
 
 def test_a_figure_without_a_value_is_left_out_and_a_line_without_any_is_none() -> None:
@@ -132,3 +145,85 @@ def test_an_answer_without_rows_is_an_empty_table(answer: bytes) -> None:
 def test_an_answer_that_ends_in_an_error_is_none(answer: bytes) -> None:
     with pytest.raises(StoreUnavailable):
         table_of(answer, READING_COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("text", "ns"),
+    [
+        ("2024-12-31T16:00:00.000086405Z", T * 10**9 + 86_405),
+        ("2024-12-31T16:00:00.1Z", T * 10**9 + 100_000_000),
+        ("2024-12-31T16:00:00Z", T * 10**9),
+        ("1969-12-31T23:59:59.999999999Z", -1),
+        ("1677-09-21T00:12:44.000172799Z", -9_223_372_036 * 10**9 + 172_799),
+        ("2262-04-11T23:47:15.000172799Z", 9_223_372_035 * 10**9 + 172_799),
+    ],
+)
+def test_a_time_is_understood_with_as_many_digits_as_it_has(text: str, ns: int) -> None:
+    assert pl.DataFrame({"_time": [text]}).select(nanoseconds()).item() == ns
+
+
+# -------------------------------------------------------------------------------------------- pieces
+
+OTHER_HEADER = b",result,table,_time,_value,enterprise,_field,point\r\n"
+OTHER_ROW = b',_result,1,2024-12-31T16:00:00Z,7,E,v4,"a b,c=d\\e"\r\n'
+SECTIONS = HEADER + 2 * ROW + b"\r\n" + OTHER_HEADER + 3 * OTHER_ROW + b"\r\n" + HEADER + ROW + b"\r\n"
+ERROR = b',error,reference\r\n"out of\r\nmemory",897\r\n'
+
+
+def chunks_of(answer: bytes, cuts: Iterable[int]) -> list[bytes]:
+    """The answer in pieces between the cuts."""
+    borders = [0, *sorted(cuts), len(answer)]
+    return [answer[start:end] for start, end in itertools.pairwise(borders)]
+
+
+def understood(chunks: Iterable[bytes], least: int) -> pl.DataFrame:
+    """Each piece by itself, as it is read while the next one arrives."""
+    return pl.concat(table_of(piece, READING_COLUMNS) for piece in pieces_of(chunks, least))
+
+
+def test_an_answer_cut_anywhere_says_the_same() -> None:
+    whole = table_of(SECTIONS, READING_COLUMNS)
+    assert whole["_value"].to_list() == [-5, -5, 7, 7, 7, -5]
+    for cut in range(len(SECTIONS) + 1):
+        assert understood(chunks_of(SECTIONS, [cut]), least=1).equals(whole), cut
+
+
+@settings(deadline=None)
+@given(
+    parts=st.lists(st.sampled_from([(HEADER, ROW), (OTHER_HEADER, OTHER_ROW)]), max_size=4),
+    heights=st.lists(st.integers(0, 5), min_size=4, max_size=4),
+    cuts=st.lists(st.integers(0, 2000)),
+    least=st.integers(1, 600),
+)
+def test_an_answer_in_any_pieces_says_the_same(
+    parts: list[tuple[bytes, bytes]], heights: list[int], cuts: list[int], least: int
+) -> None:
+    answer = b"\r\n".join(header + n * row for (header, row), n in zip(parts, heights, strict=False))
+    chunks = chunks_of(answer, (min(cut, len(answer)) for cut in cuts))
+    assert understood(chunks, least).equals(table_of(answer, READING_COLUMNS))
+
+
+def test_an_error_cut_anywhere_is_told_whole() -> None:
+    answer = HEADER + ROW + b"\r\n" + ERROR
+    for cut in range(len(answer) + 1):
+        with pytest.raises(StoreUnavailable, match=r'"out of\r\nmemory",897'):
+            understood(chunks_of(answer, [cut]), least=1)
+
+
+def test_pieces_are_as_large_as_they_were_asked_for() -> None:
+    answer = HEADER + 1000 * ROW
+    sizes = [len(piece) for piece in pieces_of((answer[n : n + 10] for n in range(0, len(answer), 10)), 8192)]
+    assert sum(sizes) == len(answer) + (len(sizes) - 1) * len(HEADER)
+    assert all(8192 - len(ROW) <= size <= 8192 + len(HEADER) + len(ROW) for size in sizes[:-1])
+    assert 0 < sizes[-1] <= 8192 + len(HEADER) + len(ROW)
+
+
+def test_series_that_alternate_keep_their_names() -> None:
+    other = OTHER_ROW.replace(b"E,v4", b"v4,E").replace(b"v4,E,", b"x5,E,")
+    answer = HEADER + ROW + other + ROW + other
+    assert readings_of(table_of(answer, READING_COLUMNS), IDENTITIES).rows() == [
+        (1, T, T + 5, -5, False, 4),
+        (2, T, T - 86_400, 7, False, 5),
+        (1, T, T + 5, -5, False, 4),
+        (2, T, T - 86_400, 7, False, 5),
+    ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from ingest.outcomes import TAIL_SCHEMA, advanced_watermarks, merged_watermarks, outcomes_of
+from ingest.outcomes import TAIL_SCHEMA, merged_watermarks, outcomes_of
 from nengshao.frames import READINGS
 
 DAY = 86_400
@@ -109,9 +109,9 @@ def test_a_register_behind_an_invalid_read_of_its_own_batch_is_late() -> None:
 
 def test_the_tail_is_what_stands_at_the_watermark() -> None:
     taken_back = outcomes_of(accepted((1, 1000, 2001, 50, False)), booked(R), marks(p1=1000))
-    tails = advanced_watermarks(taken_back.rows)
+    tails = taken_back.tails
     assert tails.rows() == [(1, 1000, False)]
     assert merged_watermarks(marks(p1=1000), tails).rows() == [(1, 1000, False)]
     assert merged_watermarks(marks(p1=2000), tails).rows() == [(1, 2000, True)]
     older = outcomes_of(accepted((1, 1000, 1999, 50, False)), booked(R), marks(p1=1000))
-    assert advanced_watermarks(older.rows).rows() == [(1, 1000, True)]
+    assert older.tails.rows() == [(1, 1000, True)]

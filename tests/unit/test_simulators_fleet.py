@@ -7,11 +7,13 @@ import polars as pl
 import pytest
 
 from nengshao.domain.codes import is_credit_code
+from nengshao.domain.readings import Reason
 from nengshao.domain.time import DAY_S, instant_of, parse_instant
 from nengshao.domain.units import MILLI, Unit, to_canonical
 from nengshao.frames import STATISTICS
 from nengshao.registry_tables import loose_ends, registry_of
 from nengshao.stores.state.registry_problems import registry_problems
+from nengshao.wire import Form, Limits, Message, decode
 from simulators.codes import fictitious_credit_code, organisation_check_character
 from simulators.faults import MANGLINGS, Fault, mangled
 from simulators.fleet import Fleet
@@ -375,3 +377,21 @@ def test_a_file_of_another_order_is_refused(tmp_path):
     file.write_text("date,Usage_kWh\n01/01/2018 00:30,1\n")
     with pytest.raises(ValueError, match="row 2"):
         read_usage(file)
+
+
+@pytest.mark.parametrize("form", [Form.COMPACT, Form.GZIP, Form.COMPACT_GZIP])
+def test_a_fleet_tells_the_same_in_every_form_its_garbled_messages_included(form: Form):
+    def told(form: Form):
+        fleet = Fleet(11, days=70, per_message=96, form=form)
+        sent = [Message(m.topic, m.payload) for m in fleet.messages(0, fleet.end + DAY_S)]
+        decoded = decode(sent, Limits())
+        return (
+            decoded.readings,
+            [(r.message, r.index, r.reason) for r in decoded.rejections],
+            decoded.sequences,
+        )
+
+    (readings, refused, numbers), plain = told(form), told(Form.PLAIN)
+    assert readings.equals(plain[0])
+    assert (refused, numbers) == plain[1:]
+    assert {reason for _, _, reason in refused} >= {Reason.NOT_JSON, Reason.BAD_SHAPE}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 import pytest
@@ -106,3 +107,37 @@ def test_messages_that_the_disk_damaged_are_not_waited_for_for_ever(tmp_path: Pa
     assert spool.head(1_000_000) == []
     spool.give_up()
     assert spool.count == 0
+
+
+def test_a_disk_without_room_is_a_full_spool_and_hides_nothing_that_follows(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, 1_000_000)
+    spool.append(messages(0, 3))
+    size = next(tmp_path.glob("*.spool")).stat().st_size
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(
+            resource.RLIMIT_FSIZE, (size + 10, hard)
+        )  # the next record breaks off after 10 bytes
+        with pytest.raises(SpoolFull):
+            spool.append(messages(3, 3))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    spool.append(messages(6, 2))
+    assert topics(spool) == topics(Spool(tmp_path, 1_000_000)) == [f"t/{n}" for n in (0, 1, 2, 6, 7)]
+    assert spool.count == 5
+
+
+def test_a_disk_without_room_for_the_position_is_drained_all_the_same(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, 1_000_000)
+    spool.append(messages(0, 3))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+        spool.settle(spool.head(20))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    left = topics(spool)
+    assert left == [f"t/{n}" for n in range(3 - spool.count, 3)]
+    assert (
+        topics(Spool(tmp_path, 1_000_000))[-len(left) :] == left
+    )  # a restart may read some again, never less

@@ -68,6 +68,18 @@ def test_winners_of_rows_in_any_order_are_sorted_and_unique() -> None:
     assert winners(READINGS.empty()).equals(READINGS.empty())
 
 
+def test_rows_in_order_stay_unless_two_share_a_second() -> None:
+    rows = [(1, T, T, 1, True, 4), (1, T + 1, T, 1, True, 4), (2, T - 1, T, 1, True, 4)]
+    assert winners(readings(*rows)).rows() == rows
+    for twice in range(3):
+        later = (*rows[twice][:2], T + 1, *rows[twice][3:])
+        assert winners(readings(*rows[: twice + 1], later, *rows[twice + 1 :])).rows() == [
+            *rows[:twice],
+            later,
+            *rows[twice + 1 :],
+        ]
+
+
 def test_the_edge_at_the_border_itself_is_the_first_after_it() -> None:
     won = readings(*[(1, T + s, T, s, s != 0, 4) for s in (-1, 0, 1)])
     assert edges_of(won, "last", T + 1)["ts"].to_list() == [T - 1]

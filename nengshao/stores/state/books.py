@@ -25,7 +25,9 @@ from nengshao.stores.state.bulk import (
     run_many,
     select_among,
     upsert,
+    upsert_all,
 )
+from nengshao.stores.state.clocks import write_clocks
 from nengshao.stores.state.devices import write_last_seen, write_statuses
 from nengshao.stores.state.dirty import write_dirty
 from nengshao.stores.state.engine import Database
@@ -35,6 +37,7 @@ from nengshao.stores.state.leases import check_lease
 from nengshao.stores.state.part import Part
 from nengshao.stores.state.quarantine import write_quarantine
 from nengshao.stores.state.quarantine_gate import QuarantineCaps
+from nengshao.stores.state.resends import write_gaps
 from nengshao.stores.state.schema import corrections, ledger, registry_tables, watermarks
 
 _LEDGER_KEY: Final = ["day", "enterprise", "source", "outcome", "reason"]
@@ -71,6 +74,8 @@ class SqlBooks(Part):
         _write_watermarks(connection, booking.watermarks)
         write_last_seen(connection, booking.last_seen, self._partition)
         write_statuses(connection, booking.statuses)
+        write_clocks(connection, booking.clocks, booking.at)
+        write_gaps(connection, booking.gaps, booking.at, self._partition)
         _write_corrections(connection, booking.corrections)
         taken_back = write_quarantine(connection, booking, registered=registered, caps=self._caps)
         _write_ledger(connection, [*_ledger_rows(booking.ledger, day, registered), *taken_back])
@@ -129,11 +134,13 @@ def _write_ledger(connection: Connection, rows: Sequence[Row]) -> None:
         .group_by(_LEDGER_KEY)
         .agg(pl.col("count").sum())
     )
-    statement = upsert(connection, ledger)
+    if summed.is_empty():
+        return
+    statement = upsert_all(connection, ledger, summed.sort(_LEDGER_KEY))
     added = statement.on_conflict_do_update(
         index_elements=_LEDGER_KEY, set_={"count": ledger.c["count"] + statement.excluded["count"]}
     )
-    run_many(connection, added, rows_of(summed, _LEDGER_OUT, by=_LEDGER_KEY))
+    connection.execute(added)
 
 
 def _write_corrections(connection: Connection, frame: pl.DataFrame) -> None:
@@ -164,11 +171,13 @@ def _raise_kept(connection: Connection, frame: pl.DataFrame) -> None:
 
 
 def _write_watermarks(connection: Connection, frame: pl.DataFrame) -> None:
-    latest = frame.group_by("point").agg(pl.col("watermark").max())
-    statement = upsert(connection, watermarks)
+    if frame.is_empty():
+        return
+    latest = frame.group_by("point").agg(pl.col("watermark").max()).sort("point")
+    statement = upsert_all(connection, watermarks, latest)
     grown = statement.on_conflict_do_update(
         index_elements=["point"],
         set_={"watermark": statement.excluded.watermark},
         where=statement.excluded.watermark > watermarks.c.watermark,
     )
-    run_many(connection, grown, rows_of(latest, WATERMARK_SCHEMA, by=("point",)))
+    connection.execute(grown)

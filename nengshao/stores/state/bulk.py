@@ -31,6 +31,32 @@ def upsert(connection: Connection, table: sa.Table) -> sqlite.Insert | postgresq
     return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
 
 
+def upsert_all(
+    connection: Connection, table: sa.Table, columns: pl.DataFrame
+) -> sqlite.Insert | postgresql.Insert:
+    """An INSERT of these columns of the table, row by row in their order, that can say ON CONFLICT."""
+    return upsert(connection, table).from_select(columns.columns, selected(connection, table, columns))
+
+
+def selected(connection: Connection, table: sa.Table, columns: pl.DataFrame) -> sa.Select[Any]:
+    """A SELECT that yields these columns of the table, row by row in their order.
+
+    They travel as one value, JSON: a statement a row costs some thirty microseconds each.
+    """
+    names, text = columns.columns, columns.write_json()
+    values: list[sa.ColumnElement[Any]]
+    if connection.dialect.name == "sqlite":
+        listed = sa.func.json_each(text).table_valued("value")
+        values = [sa.func.json_extract(listed.c.value, f"$.{name}") for name in names]
+    else:
+        typed = [sa.column(name, table.c[name].type) for name in names]
+        given = sa.cast(sa.bindparam(None, text, type_=sa.Text()), sa.JSON())
+        records = sa.func.json_to_recordset(given).table_valued(*typed)
+        rows = records.render_derived(with_types=True)
+        values = [rows.c[name] for name in names]
+    return sa.select(*values).where(sa.true())  # SQLite takes ON CONFLICT without a WHERE for a join's ON
+
+
 def run_many(connection: Connection, statement: sa.Executable, rows: Rows) -> None:
     """Execute `statement` for each row. No rows: nothing (SQLAlchemy would execute it once, bare)."""
     if rows:

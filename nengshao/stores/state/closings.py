@@ -50,7 +50,7 @@ class SqlClosings(Part):
             "reason": reason,
         }
         with self._db.writing() as connection:
-            lock_lease(connection, "assess", self._partition(enterprise))
+            lock_lease(connection, "assess", self._placing(connection)(enterprise))
             if problems := list(_obstacles(connection, enterprise, first_day, end_day)):
                 raise ConfigError(problems)
             statement = sa.insert(closings).values(row).returning(closings.c.closing_id)
@@ -126,7 +126,7 @@ class SqlClosings(Part):
             return self._decide(connection, hanging_together(rows, asked), verdict)
 
     def _open_and_locked(self, connection: Connection, enterprise: str) -> list[Any]:
-        lock_lease(connection, "assess", self._partition(enterprise))
+        lock_lease(connection, "assess", self._placing(connection)(enterprise))
         query = sa.select(proposals).where(proposals.c.enterprise == enterprise, proposals.c.state == "open")
         return list(connection.execute(query.order_by(proposals.c.day)))
 
@@ -137,7 +137,7 @@ class SqlClosings(Part):
                 rows, by=verdict.by, reason=verdict.reason, at=verdict.at,
                 regions=read_regions_of(connection, rows[0].enterprise),
             )  # fmt: skip
-            put_in_force(connection, change, self._partition)
+            put_in_force(connection, change, self._placing(connection))
         numbers = sorted(row.proposal_id for row in rows)
         said = {
             "state": "accepted" if verdict.accept else "rejected",

@@ -12,11 +12,11 @@ from nengshao.ports import LAST_SEEN_SCHEMA, DeviceStatus
 from nengshao.stores.state.bulk import (
     columns_of,
     frame_of,
-    rows_of,
     run_many,
     select_among,
     storable_text,
     upsert,
+    upsert_all,
 )
 from nengshao.stores.state.part import Part
 from nengshao.stores.state.schema import device_statuses, last_seen, registry_tables
@@ -44,15 +44,17 @@ class SqlDevices(Part):
 
 def write_last_seen(connection: Connection, frame: pl.DataFrame, partition: Callable[[str], int]) -> None:
     """Move each device's time forward, never back."""
-    latest = frame.group_by("enterprise", "device").agg(pl.col("at").max())
-    statement = upsert(connection, last_seen)
+    if frame.is_empty():
+        return
+    latest = frame.group_by("enterprise", "device").agg(pl.col("at").max()).sort("enterprise", "device")
+    partitions = pl.Series("partition", [partition(e) for e in latest["enterprise"]], dtype=pl.Int32)
+    statement = upsert_all(connection, last_seen, latest.with_columns(partitions))
     grown = statement.on_conflict_do_update(
         index_elements=["enterprise", "device"],
         set_={"at": statement.excluded.at},
         where=statement.excluded.at > last_seen.c.at,
     )
-    rows = rows_of(latest, LAST_SEEN_SCHEMA, by=("enterprise", "device"))
-    run_many(connection, grown, [row | {"partition": partition(row["enterprise"])} for row in rows])
+    connection.execute(grown)
 
 
 def write_statuses(connection: Connection, statuses: Sequence[DeviceStatus]) -> None:

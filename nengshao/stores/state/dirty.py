@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 
 from nengshao.domain.codes import REGION_PARTITION
 from nengshao.ports import DIRTY_SCHEMA
-from nengshao.stores.state.bulk import columns_of, frame_of, rows_of, run_many, upsert
+from nengshao.stores.state.bulk import columns_of, frame_of, selected, upsert
 from nengshao.stores.state.engine import next_generation
 from nengshao.stores.state.part import Part
 from nengshao.stores.state.schema import dirty_days
@@ -28,7 +28,7 @@ class SqlDirtyDays(Part):
         if dirty.is_empty():
             return
         with self._db.writing() as connection:
-            write_dirty(connection, dirty, self._partition)
+            write_dirty(connection, dirty, self._placing(connection))
 
     def claim_dirty(self, partition: int, limit: int) -> pl.DataFrame:
         """Up to `limit` dirty days, oldest first: enterprise, day, late, generation. Changes nothing."""
@@ -46,13 +46,13 @@ def write_dirty(connection: Connection, dirty: pl.DataFrame, partition: Callable
     if dirty.is_empty():
         return
     once = dirty.group_by("enterprise", "day").agg(pl.col("late").any())
-    generation = next_generation(connection)
-    rows = [
-        row | {"partition": partition(row["enterprise"]), "generation": generation}
-        for row in rows_of(once, DIRTY_SCHEMA)
-    ]
-    rows.sort(key=lambda row: (row["partition"] == REGION_PARTITION, row["enterprise"], row["day"]))
-    run_many(connection, marking(connection), rows)
+    partitions = [partition(enterprise) for enterprise in once["enterprise"]]
+    rows = once.select(
+        *DIRTY_SCHEMA,
+        pl.Series("partition", partitions, dtype=pl.Int32),
+        pl.lit(next_generation(connection)).alias("generation"),
+    ).sort(pl.col("partition") == REGION_PARTITION, "enterprise", "day")
+    connection.execute(marking(connection).from_select(rows.columns, selected(connection, dirty_days, rows)))
 
 
 def marking(connection: Connection) -> sqlite.Insert | postgresql.Insert:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -22,9 +22,8 @@ class SqlInbox(Part):
 
     def put_inbox(self, entry: InboxEntry) -> int:
         """Keep a delivery; the id of the entry. The same idempotency key: the first one's, unchanged."""
-        values = {name: value for name, value in asdict(entry).items() if name != "inbox_id"}
         with self._db.writing() as connection:
-            kept = upsert(connection, inbox).values(values | {"source": entry.source.value})
+            kept = upsert(connection, inbox).values(_row_of(entry, self._placing(connection)))
             added = connection.execute(
                 kept.on_conflict_do_nothing(index_elements=["idempotency_key"]).returning(inbox.c.inbox_id)
             ).scalar()
@@ -32,6 +31,13 @@ class SqlInbox(Part):
                 return int(added)
             first = sa.select(inbox.c.inbox_id).where(inbox.c.idempotency_key == entry.idempotency_key)
             return int(connection.execute(first).scalar_one())
+
+    def put_inbox_all(self, entries: Sequence[InboxEntry]) -> None:
+        """Keep all of these deliveries, in their order, or none. Those whose key is there stay as is."""
+        with self._db.writing() as connection:
+            place = self._placing(connection)
+            kept = upsert(connection, inbox).on_conflict_do_nothing(index_elements=["idempotency_key"])
+            run_many(connection, kept, [_row_of(entry, place) for entry in entries])
 
     def take_inbox(self, partition: int, limit: int) -> list[InboxEntry]:
         """The oldest entries not yet booked; taking changes nothing."""
@@ -71,6 +77,11 @@ def write_receipts(connection: Connection, done: Mapping[int, str]) -> None:
         .values(receipt=sa.bindparam("given"), raw=None)
     )
     run_many(connection, booked, [{"of_inbox": key, "given": done[key]} for key in sorted(done)])
+
+
+def _row_of(entry: InboxEntry, place: Callable[[str], int]) -> dict[str, Any]:
+    values = {name: value for name, value in asdict(entry).items() if name != "inbox_id"}
+    return values | {"source": entry.source.value, "partition": place(entry.enterprise)}
 
 
 def _entry_of(row: Mapping[Any, Any]) -> InboxEntry:

@@ -43,7 +43,7 @@ class SqlLawBooks(Part):
                 connection.execute(sa.delete(known_factors))
                 run_many(connection, sa.insert(known_factors), rows)
                 _keep(connection, changes, dirty, at)
-            write_dirty(connection, dirty, self._partition)
+            write_dirty(connection, dirty, self._placing(connection))
 
     def restatements(self) -> list[Mapping[str, Any]]:
         """restatement_id, made_at, changes, days; newest first."""

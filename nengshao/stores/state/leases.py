@@ -11,39 +11,48 @@ from nengshao.domain.errors import LeaseLost
 from nengshao.ports import Lease
 from nengshao.stores.state.bulk import upsert
 from nengshao.stores.state.engine import store_time
-from nengshao.stores.state.part import Part
-from nengshao.stores.state.schema import leases
+from nengshao.stores.state.part import Part, fixed_partitioning
+from nengshao.stores.state.schema import candidates, leases
 
 
 class SqlLeases(Part):
     """`nengshao.ports.Leases`."""
 
     def acquire_lease(self, kind: str, partition: int, holder: str, ttl_s: float) -> Lease | None:
-        """The lease if it is free, expired or this holder's own; a new holder has a new epoch."""
+        """The lease if it is free, expired or this holder's own; a new holder has a new epoch.
+
+        None if the number of partitions is not the one that this process works by.
+        """
         with self._db.writing() as connection:
             row = lock_lease(connection, kind, partition)
             now = store_time(connection)  # after the wait for the row
             if row.holder != holder and row.expires_at > now:
                 return None
-            epoch = row.epoch if row.holder == holder else row.epoch + 1
-            lease = Lease(kind, partition, holder, epoch, now + ttl_s)
-            _write(connection, lease)
-            return lease
+            if fixed_partitioning(connection).epoch != self._partitions.epoch:
+                return None
+            return grant_lease(connection, Lease(kind, partition, holder, row.epoch, now + ttl_s), row.holder)
 
     def renew_lease(self, lease: Lease, ttl_s: float) -> Lease:
         """The lease, prolonged, even if it had expired. Raises: LeaseLost if another holder has it."""
         with self._db.writing() as connection:
             check_lease(connection, lease, for_update=True)
             expires_at = store_time(connection) + ttl_s
-            renewed = Lease(lease.kind, lease.partition, lease.holder, lease.epoch, expires_at)
-            _write(connection, renewed)
-            return renewed
+            return prolong_lease(connection, lease, expires_at)
 
     def release_lease(self, lease: Lease) -> None:
-        """Give it back, if it is still ours: from now on nobody commits under its epoch."""
+        """Give it back, if it is still ours: from now on nobody commits under its epoch. Its holder goes."""
         with self._db.writing() as connection:
-            ours = sa.and_(_same(lease.kind, lease.partition), _held(lease))
-            connection.execute(sa.update(leases).where(ours).values(holder="", expires_at=0.0))
+            free_lease(connection, lease)
+            gone = sa.and_(candidates.c.kind == lease.kind, candidates.c.holder == lease.holder)
+            connection.execute(sa.delete(candidates).where(gone))
+
+    def held_leases(self, kind: str) -> tuple[float, list[Lease]]:
+        """The store's time, and the leases of that kind that somebody holds now, by partition."""
+        with self._db.reading() as connection:
+            now = store_time(connection)
+            held = sa.and_(leases.c.kind == kind, leases.c.holder != "", leases.c.expires_at > now)
+            rows = connection.execute(sa.select(leases).where(held).order_by(leases.c.partition))
+            return now, [Lease(**row) for row in rows.mappings()]
 
 
 def lock_lease(connection: Connection, kind: str, partition: int) -> Any:
@@ -63,6 +72,27 @@ def check_lease(connection: Connection, lease: Lease, *, for_update: bool = Fals
     query = sa.select(leases.c.epoch).where(_same(lease.kind, lease.partition), _held(lease))
     if connection.execute(query.with_for_update(read=not for_update)).first() is None:
         raise LeaseLost(f"{lease.kind} {lease.partition}: epoch {lease.epoch} of {lease.holder} is over")
+
+
+def grant_lease(connection: Connection, lease: Lease, before: str) -> Lease:
+    """Write the lease, under the next epoch if it was another's `before`; it has been locked."""
+    epoch = lease.epoch + (before != lease.holder)
+    granted = Lease(lease.kind, lease.partition, lease.holder, epoch, lease.expires_at)
+    _write(connection, granted)
+    return granted
+
+
+def prolong_lease(connection: Connection, lease: Lease, expires_at: float) -> Lease:
+    """The lease until later; it has been checked."""
+    renewed = Lease(lease.kind, lease.partition, lease.holder, lease.epoch, expires_at)
+    _write(connection, renewed)
+    return renewed
+
+
+def free_lease(connection: Connection, lease: Lease) -> None:
+    """Let anybody have it, if it is still this holder's."""
+    ours = sa.and_(_same(lease.kind, lease.partition), _held(lease))
+    connection.execute(sa.update(leases).where(ours).values(holder="", expires_at=0.0))
 
 
 def _same(kind: str, partition: int) -> sa.ColumnElement[bool]:

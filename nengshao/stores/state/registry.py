@@ -70,13 +70,13 @@ class SqlRegistry(Part):
         changed, touched = _changed_enterprises(before, after), _touched(before, after)
         if not touched:
             return
-        generation = next_generation(connection)
-        write_judge_todos(connection, touched, generation, self._partition)
+        place, generation = self._placing(connection), next_generation(connection)
+        write_judge_todos(connection, touched, generation, place)
         _mark_result_days(connection, changed, generation)
         moved = _differing(memberships(before), memberships(after))
         by_region = moved.group_by("region").agg("enterprise").sort("region")
         for region, members in by_region.iter_rows():
-            _mark_region_days(connection, members, (region, self._partition(region), generation))
+            _mark_region_days(connection, members, (region, place(region), generation))
 
 
 def _version(connection: Connection) -> int:

@@ -81,7 +81,7 @@ class SqlStatistics(Part):
         return True
 
     def _make_due(self, connection: Connection, subjects: Sequence[str] | pl.Series) -> None:
-        write_judge_todos(connection, subjects, next_generation(connection), self._partition)
+        write_judge_todos(connection, subjects, next_generation(connection), self._placing(connection))
 
 
 def _read(

@@ -10,6 +10,9 @@ from nengshao.domain.errors import ConfigError
 from nengshao.stores.state.alerts import SqlAlerts
 from nengshao.stores.state.assessments import SqlAssessments
 from nengshao.stores.state.books import SqlBooks
+from nengshao.stores.state.broker import SqlBrokerBooks
+from nengshao.stores.state.bulk import upsert
+from nengshao.stores.state.clocks import SqlClocks
 from nengshao.stores.state.closings import SqlClosings
 from nengshao.stores.state.devices import SqlDevices
 from nengshao.stores.state.dirty import SqlDirtyDays
@@ -21,10 +24,14 @@ from nengshao.stores.state.law import SqlLawBooks
 from nengshao.stores.state.leases import SqlLeases
 from nengshao.stores.state.migrations.upgrade import upgrade_schema
 from nengshao.stores.state.outbox import SqlOutbox
+from nengshao.stores.state.part import ANNOUNCED, COUNT, EPOCH, read_partitioning
+from nengshao.stores.state.partitions import SqlPartitions
 from nengshao.stores.state.quarantine import SqlQuarantine
 from nengshao.stores.state.quarantine_gate import QuarantineCaps
 from nengshao.stores.state.registry import SqlRegistry
+from nengshao.stores.state.resends import SqlResends
 from nengshao.stores.state.schema import settings
+from nengshao.stores.state.sharing import SqlSharing
 from nengshao.stores.state.statistics import SqlStatistics
 
 _DEFAULT_CAPS: Final = QuarantineCaps()
@@ -32,10 +39,15 @@ _DEFAULT_CAPS: Final = QuarantineCaps()
 
 class SqlStateStore(
     SqlLeases,
+    SqlSharing,
+    SqlPartitions,
+    SqlBrokerBooks,
     SqlIntents,
     SqlInbox,
     SqlQuarantine,
     SqlDevices,
+    SqlClocks,
+    SqlResends,
     SqlBooks,
     SqlDirtyDays,
     SqlAssessments,
@@ -59,21 +71,14 @@ class SqlStateStore(
     def migrate(self) -> None:
         """Bring the schema to this version; safe to call again, and from several processes at once.
 
-        Raises: ConfigError if the database was set up with another number of partitions, or is newer.
+        The number of partitions given is for a new database. Raises: ConfigError if it is of a newer version.
         """
         with self._db.writing() as connection:
             upgrade_schema(connection)
-            query = sa.select(settings.c.value).where(settings.c.name == "partitions")
-            there = connection.execute(query).scalar()
-            if there is None:
-                connection.execute(sa.insert(settings).values(name="partitions", value=self._partitions))
-            elif there != self._partitions:
-                raise ConfigError(
-                    [
-                        f"状态库的分区数为 {there}，设置为 {self._partitions} / "
-                        f"the state has {there} partitions, the settings say {self._partitions}"
-                    ]
-                )
+            for name, value in ((COUNT, self._partitions.count), (EPOCH, 0), (ANNOUNCED, 0)):
+                new = upsert(connection, settings).values(name=name, value=value)
+                connection.execute(new.on_conflict_do_nothing())
+            self._partitions = read_partitioning(connection)
 
     def ping(self) -> None:
         """Raises StoreUnavailable if the store does not answer."""

@@ -1,156 +1,16 @@
-"""Every table of the state. Tables that hold a contract's frame take their columns from the contract.
-
-Integers are 64 bits wide. Instants are UTC seconds, `day` columns accounting-day numbers. `partition` is
-`partition_of(enterprise)`, kept to query by.
-"""
+"""Results, judgements, closings, statistics and law, the registry, and the outbox."""
 
 from __future__ import annotations
 
 from typing import Final
 
 import sqlalchemy as sa
-from sqlalchemy import BigInteger, Boolean, Column, Double, Index, LargeBinary, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Index, Table, Text
 
 from nengshao import frames
 from nengshao.registry import CONTRACTS
 from nengshao.stores.state.columns import big, big_key, json, key, of_contract, serial, text
-
-metadata: Final = sa.MetaData()
-
-# ------------------------------------------------------------------------------------ the store itself
-
-settings: Final = Table(
-    "settings",
-    metadata,
-    key("name"),  # "partitions", "registry_version", "law", "generation" (SQLite has no sequences)
-    big("value"),
-)
-
-GENERATIONS: Final = sa.Sequence("generations", metadata=metadata, data_type=BigInteger)
-"""PostgreSQL's counter of generations; SQLite has no sequences and counts in `settings`."""
-
-leases: Final = Table(
-    "leases",
-    metadata,
-    key("kind"),  # "ingest" | "assess"
-    big_key("partition"),
-    text("holder"),  # "" when given back
-    big("epoch"),  # changes of holder so far
-    Column("expires_at", Double, nullable=False),  # the store's clock
-)
-
-# ----------------------------------------------------------------------------------------------- books
-
-intents: Final = Table(
-    "intents",
-    metadata,
-    serial("seq"),
-    text("intent_id", unique=True),
-    big("partition"),
-    big("epoch"),
-    big("made_at"),
-    Column("readings", LargeBinary, nullable=False),  # READINGS as Arrow IPC, zstd; empty once struck
-    Column("dirty", LargeBinary, nullable=False),  # DIRTY_SCHEMA likewise
-    Column("is_struck", Boolean, nullable=False),  # kept for a while: a booking sent again is known by it
-    Index("intents_of_partition", "partition", "is_struck", "seq"),
-)
-
-ledger: Final = Table(
-    "ledger",
-    metadata,
-    big_key("day"),  # of booking
-    key("enterprise"),  # "" for every sender that is not registered
-    key("source"),
-    key("outcome"),
-    key("reason"),
-    big("count"),
-)
-
-corrections: Final = Table(
-    "corrections",
-    metadata,
-    serial("correction_id"),
-    big("point"),
-    big("ts"),
-    big("version"),
-    big("kept"),
-    big("lost"),
-    sa.UniqueConstraint("point", "ts", "version", "lost", name="corrections_once"),
-)
-
-quarantine: Final = Table(
-    "quarantine",
-    metadata,
-    serial("quarantine_id"),
-    text("fingerprint", unique=True),  # of what makes two deliveries the same entry
-    text("enterprise"),
-    text("device"),
-    text("source"),
-    text("topic"),
-    text("reason"),
-    text("detail"),
-    text("sha256"),  # "" in a fold: a row that sums up what the caps no longer let in one by one
-    big("size"),
-    Column("raw", LargeBinary),  # null beyond the caps
-    text("indexes"),  # JSON list
-    big("arrived_at"),  # of the first
-    big("last_at"),  # of the last
-    big("seen"),  # deliveries
-    big("count"),  # delivered readings
-    big("day"),  # of booking: with the next column, the ledger row that a replay takes from
-    text("ledger_enterprise"),
-    Index("quarantine_of_enterprise", "enterprise", "quarantine_id"),
-    sqlite_autoincrement=True,  # an id that was struck by a replay must never name another entry
-)
-
-quarantine_usage: Final = Table(
-    "quarantine_usage",
-    metadata,
-    key("sender"),  # enterprise/device, or "total"
-    big("rows"),
-    big("raw_bytes"),
-)
-
-inbox: Final = Table(
-    "inbox",
-    metadata,
-    serial("inbox_id"),
-    text("idempotency_key", unique=True),
-    big("partition"),
-    text("source"),
-    text("enterprise"),
-    text("device"),
-    text("topic"),
-    text("format"),
-    Column("raw", LargeBinary),  # null once booked
-    big("accepted_at"),
-    text("submitted_by"),
-    Column("quarantine_id", BigInteger),
-    Column("receipt", Text),  # JSON; null while waiting
-    Index("inbox_waiting", "partition", "inbox_id", sqlite_where=sa.text("receipt IS NULL"),
-          postgresql_where=sa.text("receipt IS NULL")),
-)  # fmt: skip
-
-watermarks: Final = Table("watermarks", metadata, big_key("point"), big("watermark"))
-
-last_seen: Final = Table(
-    "last_seen",
-    metadata,
-    key("enterprise"),
-    key("device"),
-    big("partition"),
-    big("at"),
-    Index("last_seen_of_partition", "partition"),
-)
-
-device_statuses: Final = Table(
-    "device_statuses",
-    metadata,
-    key("enterprise"),
-    key("device"),
-    text("state"),  # as the device says: "online", "offline"
-    big("at"),
-)
+from nengshao.stores.state.schema.own import metadata
 
 # ----------------------------------------------------------------------------------------- assessments
 
