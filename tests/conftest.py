@@ -1,4 +1,4 @@
-"""What the live tests share: their support modules say, too, what was found instead of what was wanted."""
+"""What tests share: their support modules say, too, what was found instead of what was wanted."""
 
 from __future__ import annotations
 
