@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from nengshao.domain.codes import partition_of
@@ -158,7 +159,15 @@ def kill_in_the_middle(site: Site, *arguments: str) -> None:
 
 
 def held(*processes: Process) -> tuple[int, ...]:
-    return tuple(int(process.metric("nengshao_lease_held", kind="ingest")) for process in processes)
+    """How many partitions each holds; -1: it puts itself together anew, and does not answer meanwhile."""
+    return tuple(_held(process) for process in processes)
+
+
+def _held(process: Process) -> int:
+    try:
+        return int(process.metric("nengshao_lease_held", kind="ingest"))
+    except httpx.TransportError:
+        return -1
 
 
 def names_held(process: Process) -> Mapping[int, float]:
