@@ -79,6 +79,9 @@ def running(
         first = site.start("first", "ingest,serve")
         site.start("assess", "assess")
         site.wait_until(lambda: answers(first) and held(first) == (partitions,), "the first holds all")
+        connected = "connected to the broker"
+        site.wait_until(lambda: first.log_text().count(connected) >= partitions, "and is connected for each")
+        time.sleep(1.0)  # it subscribes: what came sooner would be sent again, out of its order
         with (
             Witness(site.mosquitto, folder.name) as witness,
             site.devices(in_flight=10**6, patience_s=PATIENCE_S) as devices,

@@ -104,7 +104,7 @@ def test_a_partition_without_enterprises_has_a_session_all_the_same(
 def test_what_is_held_in_memory_is_bounded_whatever_the_broker_sends(mosquitto: Mosquitto, code: str) -> None:
     # Mosquitto 2.0.11 sends on after the first acknowledgement, beyond what it may have in flight.
     settings = MqttSettings(
-        host=mosquitto.host, port=mosquitto.port, max_unacknowledged_bytes=100, keepalive_s=1
+        host=mosquitto.host, port=mosquitto.port, max_unacknowledged_bytes=100, keepalive_s=3
     )
     subscriber = Subscriber(settings, f"bounded-{code}")
     subscriber.connect([f"nhjc/v1/{code}/+/data"])
@@ -113,12 +113,12 @@ def test_what_is_held_in_memory_is_bounded_whatever_the_broker_sends(mosquitto: 
     subscriber.connect([f"nhjc/v1/{code}/+/data"])
     first = subscriber.take(5.0)
     subscriber.ack(first[:1])
-    time.sleep(3.0)  # longer than the keep-alive: who does not read is not taken for dead
+    time.sleep(7.0)  # longer than the keep-alive: who does not read is not taken for dead
     assert subscriber.is_connected
     assert subscriber.unacknowledged < 30_000
     subscriber.ack(first[1:])
     found = list(first)
-    while len(found) < 60_000 and (more := subscriber.take(5.0)):
+    while len(found) < 60_000 and (more := subscriber.take(20.0)):
         subscriber.ack(more)
         found += more
     numbers = [int(delivery.message.payload) for delivery in found]
